@@ -1,0 +1,1 @@
+"""Numerical steps: numpy in, numpy out. Knows neither DICOM nor Orthanc nor the rest of the package."""

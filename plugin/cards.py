@@ -1,0 +1,200 @@
+"""Model cards: what the plugin must know of a network, typed, checked and read from ``card.json``.
+
+A folder ``onnx_models/<name>/`` holds ``model.onnx`` and ``card.json``. Preprocessing, the meaning of
+the outputs and the operating point come from the card alone, so that another hospital's model is a
+folder dropped in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Strict(BaseModel):
+    """Base of every part of a card: a misspelt key is an error, and a card never changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HuWindow(_Strict):
+    """Hounsfield units clipped to [low, high] and scaled to [0, 1]."""
+
+    rule: Literal["hu_window"] = "hu_window"
+    low: float
+    high: float
+
+
+class Percentiles(_Strict):
+    """Display values clipped to two percentiles of the picture (0-100) and scaled to [0, 1]."""
+
+    rule: Literal["percentiles"] = "percentiles"
+    low: float = Field(ge=0, lt=50)
+    high: float = Field(gt=50, le=100)
+
+
+class Equalise(_Strict):
+    """Histogram equalisation of the whole picture to [0, 1]."""
+
+    rule: Literal["equalise"] = "equalise"
+
+
+Intensity = Annotated[HuWindow | Percentiles | Equalise, Field(discriminator="rule")]
+
+
+class Resize(_Strict):
+    """How a picture comes to the size of the network.
+
+    ``stretch`` brings it to the input shape whatever its aspect; ``short_side`` scales so that its
+    shorter side has ``size`` pixels, and a central crop of the input shape follows.
+    Interpolation is always bilinear with antialiasing (``plugin.analysis.preprocess.resize``).
+    """
+
+    mode: Literal["stretch", "short_side"]
+    size: int | None = None
+
+    @model_validator(mode="after")
+    def _size_belongs_to_short_side(self) -> Resize:
+        if (self.mode == "short_side") != (self.size is not None):
+            raise ValueError("resize.size is required for mode short_side, and only there")
+        return self
+
+
+class Projection(_Strict):
+    """Which mean projection of a CT volume the network reads.
+
+    ``axial``: the mean along the body axis, rows towards posterior, columns towards the patient's left.
+    ``sagittal``: the mean along left-right, rows from head to feet, columns towards posterior.
+    HU are clipped to the card's window before the mean is taken.
+    """
+
+    axis: Literal["axial", "sagittal"]
+
+
+class ModelInput(_Strict):
+    """The network's input: name in the graph, fixed shape (N, C, H, W), and how it is made."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    intensity: Intensity
+    resize: Resize
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    projection: Projection | None = None
+
+    @model_validator(mode="after")
+    def _one_statistic_per_channel(self) -> ModelInput:
+        if not len(self.mean) == len(self.std) == self.shape[1]:
+            raise ValueError(f"mean and std must have {self.shape[1]} values, one per channel")
+        return self
+
+
+class Code(_Strict):
+    """A coded concept: DICOM PS3.3 Section 8.8 (value, scheme designator, meaning)."""
+
+    value: str = Field(max_length=16)
+    scheme: str = Field(max_length=16)
+    meaning: str = Field(max_length=64)
+
+
+class OutputClass(_Strict):
+    """One class of an output, with the threshold at which it is called (probability >= threshold)."""
+
+    name: str
+    meaning: str
+    code: Code | None = None
+    threshold: float = Field(default=0.5, ge=0, le=1)
+
+
+class ModelOutput(_Strict):
+    """One output of the graph.
+
+    ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters;
+    ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, whose spatial mean
+    plus bias is the logit (class activation map, exact for a linear classifier on pooled features).
+    """
+
+    name: str
+    meaning: Literal["logits", "attention"]
+    classes: tuple[OutputClass, ...]
+    activation: Literal["softmax", "sigmoid", "none"]
+    temperature: float = Field(default=1.0, gt=0)
+
+
+class Figure(_Strict):
+    """A measured figure with its 95 % interval, the data it was measured on, and the command that did."""
+
+    name: str
+    value: float | None
+    interval: tuple[float, float] | None = None
+    n: int
+    measured_on: str
+    command: str
+    remark: str = ""
+
+
+class SelfTest(_Strict):
+    """A seeded input and the expected values of the first output.
+
+    The input is ``numpy.random.default_rng(seed).random(shape, float32)``, put through the card's mean
+    and std; ``expected`` are the first values of the first output, flattened.
+    """
+
+    seed: int
+    expected: tuple[float, ...]
+    tolerance: float = Field(gt=0)
+
+
+class Card(_Strict):
+    """A model card. See ``onnx_models/README.md`` for each key in words.
+
+    ``task``: ``classify`` (which may have a REJECTION class), ``reject`` (accept or reject), ``segment``.
+    ``default_rank``: among models of one task, modality and projection the settings' ``auto`` takes the
+    one with the lowest rank.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    title: str = Field(max_length=64)
+    task: Literal["reject", "classify", "segment"]
+    modality: Literal["xray", "ct"]
+    default_rank: int = 100
+    file: str = Field(default="model.onnx", pattern=r"^[A-Za-z0-9._-]+$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    architecture: str
+    manufacturer: str = Field(max_length=64)
+    input: ModelInput
+    outputs: tuple[ModelOutput, ...]
+    training_data: str
+    training_licence: str
+    figures: tuple[Figure, ...]
+    shortcut_checks: tuple[Figure, ...] = ()
+    intended_use: str
+    limits: str
+    licence: str
+    self_test: SelfTest
+
+    def output(self, meaning: str) -> ModelOutput | None:
+        """The output of that meaning, or None."""
+        return next((o for o in self.outputs if o.meaning == meaning), None)
+
+    @model_validator(mode="after")
+    def _has_logits(self) -> Card:
+        if self.output("logits") is None:
+            raise ValueError("a model needs an output whose meaning is logits")
+        return self
+
+
+def read_card(folder: Path) -> Card:
+    """Read and check ``folder/card.json``.
+
+    Raises OSError where the file cannot be read and pydantic.ValidationError where it is not a card.
+    """
+    return Card.model_validate_json((folder / "card.json").read_bytes())
+
+
+def public_card(card: Card) -> dict[str, Any]:
+    """The card as JSON-ready values, as ``GET /ai/models`` answers it."""
+    return card.model_dump(mode="json")
