@@ -1,0 +1,1 @@
+"""What was found, and the DICOM objects that say it: SR, SEG, PDF, attention map."""
