@@ -6,21 +6,23 @@ Training (``export/``) and the plugin call the same functions, so that both see 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 FloatArray = npt.NDArray[np.float32]
+NumberArray = npt.NDArray[np.floating[Any] | np.integer[Any]]
 
 
-def window(values: npt.NDArray[np.generic], low: float, high: float) -> FloatArray:
+def window(values: NumberArray, low: float, high: float) -> FloatArray:
     """Values clipped to [low, high] and scaled to [0, 1]. Any shape."""
     clipped = np.clip(values.astype(np.float32), low, high)
     return (clipped - np.float32(low)) / np.float32(high - low)
 
 
-def percentile_window(values: npt.NDArray[np.generic], low: float, high: float) -> FloatArray:
+def percentile_window(values: NumberArray, low: float, high: float) -> FloatArray:
     """Values clipped to their own percentiles ``low`` and ``high`` (0-100), scaled to [0, 1].
 
     A picture without contrast becomes all zeros.
@@ -31,7 +33,7 @@ def percentile_window(values: npt.NDArray[np.generic], low: float, high: float) 
     return window(values, float(floor), float(ceiling))
 
 
-def equalise(values: npt.NDArray[np.generic]) -> FloatArray:
+def equalise(values: NumberArray) -> FloatArray:
     """Histogram equalisation over 256 bins between minimum and maximum, to [0, 1]."""
     scaled = percentile_window(values, 0, 100)
     counts, _ = np.histogram(scaled, bins=256, range=(0, 1))

@@ -1,0 +1,153 @@
+"""The plugin's section ``ChestAI`` of Orthanc's configuration, typed and checked.
+
+Run as ``python -m plugin.settings`` it prints the table of settings that the README shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
+
+SECTION = "ChestAI"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(Exception):
+    """A wrong setting, with its key and what is wrong in one line."""
+
+
+class Section(BaseModel):
+    """Base of every part: keys in Orthanc's PascalCase, unknown keys refused, values never change."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=False, extra="forbid", frozen=True)
+
+
+class ModelChoice(Section):
+    """Which models read what: names of folders, or ``auto`` for the best by its card; empty for none."""
+
+    xray: tuple[str, ...] = Field(default=("auto",), description="X-ray classifiers; the first also rejects")
+    ct_reject: str = Field(default="auto", description="network that accepts or rejects a CT series")
+    ct_axial: tuple[str, ...] = Field(default=("auto",), description="CT classifiers, axial projection")
+    ct_sagittal: tuple[str, ...] = Field(default=("auto",), description="CT classifiers, sagittal projection")
+    ct_segmentation: str = Field(default="auto", description="segmentation of lungs and findings")
+
+
+class ResultChoice(Section):
+    """Which results are stored in the PACS."""
+
+    sr: bool = Field(default=True, description="Structured Report")
+    pdf: bool = Field(default=True, description="report as Encapsulated PDF")
+    seg: bool = Field(default=True, description="Segmentation of a CT: left lung, right lung, findings")
+    attention: bool = Field(default=True, description="attention map of an X-ray as Secondary Capture")
+    rejection_sr: bool = Field(default=False, description="a short Structured Report for rejected series too")
+
+
+class SeriesNumbers(Section):
+    """Series numbers of the results, so that viewers list them after the images."""
+
+    sr: int = Field(default=9901, ge=1, description="Structured Report")
+    pdf: int = Field(default=9902, ge=1, description="PDF")
+    seg: int = Field(default=9903, ge=1, description="Segmentation")
+    attention: int = Field(default=9904, ge=1, description="attention map")
+
+
+class Settings(Section):
+    """All settings. Every key has a default."""
+
+    enabled: bool = Field(default=True, description="false switches the plugin off")
+    models_folder: Path = Field(
+        default=ROOT / "onnx_models",
+        description="folder of the models; default: `onnx_models` beside `plugin`",
+    )
+    models: ModelChoice = Field(default=ModelChoice(), description="which models read what")
+    thresholds: dict[str, dict[str, float]] = Field(
+        default={}, description='operating points other than the cards\': `{"model": {"CLASS": 0.6}}`'
+    )
+    provider: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where networks run; `auto` takes CUDA where an NVIDIA driver is"
+    )
+    threads: int = Field(
+        default=0, ge=0, le=256, description="threads for inference; 0: all cores but one, at least one"
+    )
+    niceness: int = Field(
+        default=10, ge=0, le=19, description="how far the reading steps back behind Orthanc's own threads"
+    )
+    ledger: str = Field(
+        default="", description="SQLAlchemy URL; empty: an SQLite file in Orthanc's index directory"
+    )
+    backlog_days: float = Field(
+        default=7, ge=0, description="at the first start, series received up to so many days ago are read too"
+    )
+    poll_seconds: float = Field(
+        default=5, ge=0.2, le=300, description="how often Orthanc's changes are looked through unasked"
+    )
+    attempts: int = Field(default=3, ge=1, le=20, description="how often a failing series is tried")
+    retry_seconds: float = Field(
+        default=20, ge=0, description="wait before the second attempt; doubled before each further one"
+    )
+    results: ResultChoice = Field(default=ResultChoice(), description="which results are stored")
+    segmentation_type: Literal["BINARY", "LABELMAP"] = Field(
+        default="BINARY", description="kind of Segmentation; LABELMAP is smaller, fewer viewers know it"
+    )
+    superseded: Literal["delete", "keep"] = Field(
+        default="delete", description="what happens to the results of a series that was read anew"
+    )
+    series_description: str = Field(
+        default="AI chest", min_length=1, max_length=24, description="how the results' descriptions begin"
+    )
+    series_numbers: SeriesNumbers = Field(
+        default=SeriesNumbers(), description="series numbers of the results"
+    )
+    language: Literal["en", "pt"] = Field(default="en", description="language of the reports")
+    institution: str = Field(default="", max_length=64, description="institution that runs the plugin")
+    series_metadata: int = Field(
+        default=4207, ge=1024, le=65535, description="number of the series metadata that keeps the outcome"
+    )
+    trusted_network: bool = Field(
+        default=False,
+        description="allow remote access without Orthanc's users, where a proxy asks for passwords",
+    )
+
+    @property
+    def inference_threads(self) -> int:
+        """Threads for inference, resolved: at least one, by default one core is left to Orthanc."""
+        return self.threads or max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def read_settings(configuration: Mapping[str, Any]) -> Settings:
+    """The settings in Orthanc's whole configuration. Raises SettingsError with every wrong key."""
+    section = configuration.get(SECTION, {})
+    try:
+        return Settings.model_validate(section)
+    except ValidationError as error:
+        wrong = (
+            f"{SECTION}{''.join(f'.{part}' for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise SettingsError("; ".join(wrong)) from error
+
+
+def describe(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every setting as (key, default as JSON, what it does), sections unfolded with dotted keys."""
+    for field in section.model_fields.values():
+        key = f"{prefix}{field.alias}"
+        if isinstance(field.default, BaseModel):
+            yield from describe(type(field.default), f"{key}.")
+            continue
+        yield key, json.dumps(field.default, default=lambda _: ""), field.description or ""
+
+
+def table() -> str:
+    """The README's table of settings, in Markdown."""
+    rows = [f"| `{key}` | `{default}` | {text} |" for key, default, text in describe()]
+    return "\n".join(["| Key | Default | What it does |", "|---|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(table())
