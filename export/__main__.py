@@ -1,0 +1,67 @@
+"""``python -m export train|evaluate|onnx <model> ...``: train, measure and export networks."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from pathlib import Path
+
+from export.measured import read_measured, table, write_measured
+from export.models import Model, models
+from export.paths import ONNX_MODELS, REPOSITORY
+
+_log = logging.getLogger("export")
+#: Files with a table of the figures between these two marks.
+_TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "README.md")
+_MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+
+
+def evaluate(model: Model) -> None:
+    """Measure a model, keep the figures, and write them into the card of its exported network."""
+    measured = model.evaluate()
+    write_measured(model.name, measured)
+    for figure in (*measured.figures, *measured.shortcut_checks):
+        _log.info(
+            "%s: %s = %s %s, n=%d", model.name, figure.name, figure.value, figure.interval, figure.n
+        )
+    model.onnx(measured)
+
+
+def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
+    """Replace the figures between the marks ``<!-- figures -->`` in files that exist."""
+    names = sorted(card.parent.name for card in ONNX_MODELS.glob("*/card.json"))
+    for file in files:
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            filled = _MARKS.sub(lambda mark: mark[1] + table(names) + mark[2], text)
+            file.write_text(filled, encoding="utf-8")
+
+
+def main() -> None:
+    """The command line. Exits with 2 where a model is unknown."""
+    known = models()
+    parser = argparse.ArgumentParser(prog="./run export", description=__doc__)
+    parser.add_argument("command", choices=("train", "evaluate", "onnx"))
+    parser.add_argument("model", nargs="*", help=f"of: {', '.join(known)}")
+    parser.add_argument("--all", action="store_true", help="every model that has a card")
+    arguments = parser.parse_args()
+    shipped = [name for name in known if (ONNX_MODELS / name / "card.json").is_file()]
+    names: list[str] = shipped if arguments.all else arguments.model
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        parser.error(f"unknown or no model {' '.join(unknown)}; known: {', '.join(known)}")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for name in names:
+        if arguments.command == "train":
+            known[name].train()
+        elif arguments.command == "evaluate":
+            evaluate(known[name])
+        else:
+            known[name].onnx(read_measured(name))
+    if arguments.command != "train":
+        write_tables()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Readers of the training data: files to arrays, labels, patients and splits."""

@@ -1,0 +1,61 @@
+"""What ``evaluate`` measured of a model, kept beside its card as ``figures.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from export.paths import ONNX_MODELS
+from plugin.cards import Figure, read_card
+
+
+class Measured(BaseModel):
+    """Figures of a model and what was chosen from the same measurement.
+
+    ``thresholds`` are operating points by class name; ``temperature`` divides the logits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    figures: tuple[Figure, ...]
+    shortcut_checks: tuple[Figure, ...] = ()
+    temperature: float = Field(default=1.0, gt=0)
+    thresholds: dict[str, float] = Field(default_factory=dict)
+
+
+def _path(name: str) -> Path:
+    return ONNX_MODELS / name / "figures.json"
+
+
+def read_measured(name: str) -> Measured:
+    """What was last measured of the model ``name``. Raises FileNotFoundError where nothing was."""
+    path = _path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run `./run export evaluate {name}` first")
+    return Measured.model_validate_json(path.read_bytes())
+
+
+def write_measured(name: str, measured: Measured) -> Path:
+    """Keep what was measured of the model ``name``."""
+    path = _path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(measured.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def table(names: list[str]) -> str:
+    """The figures on the cards of the models ``names`` as a Markdown table."""
+    lines = [
+        "| Model | Figure | Value | 95 % interval | n | Measured on |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in names:
+        card = read_card(ONNX_MODELS / name)
+        for row in (*card.figures, *card.shortcut_checks):
+            value = "undefined" if row.value is None else f"{row.value:.3f}"
+            span = "" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
+            lines.append(
+                f"| {name} | {row.name} | {value} | {span} | {row.n} | {row.measured_on} |"
+            )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Architectures in PyTorch, each ready for export with fixed shapes."""

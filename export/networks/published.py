@@ -1,0 +1,66 @@
+"""The classifiers of Carmo et al. 2021, "Rapidly deploying a COVID-19 decision support system".
+
+EfficientNet-B5 for X-ray (three classes, 456 x 456) and EfficientNet-B4 for the mean projections
+of a CT (512 x 512; one logit each for the axial and the sagittal network, two classes for the
+rejector). Built from MONAI without downloaded weights; sizes that the paper omits are assumed.
+"""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.nets import EfficientNetBN
+from torch import nn
+
+from export.networks.attention import AttentionClassifier
+
+XRAY_SIZE = (456, 456)
+CT_SIZE = (512, 512)
+
+
+class EfficientNetTrunk(nn.Module):
+    """MONAI's EfficientNet up to and with the head's 1 x 1 convolution, stride 32.
+
+    ``name`` is MONAI's, such as ``efficientnet-b4``; weights are random.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        network = EfficientNetBN(name, pretrained=False)
+        network.set_swish(memory_efficient=False)
+        self.layers = nn.Sequential(
+            network._conv_stem_padding,
+            network._conv_stem,
+            network._bn0,
+            network._swish,
+            network._blocks,
+            network._conv_head_padding,
+            network._conv_head,
+            network._bn1,
+            network._swish,
+        )
+        self.channels = int(network._fc.in_features)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) to (N, channels, H/32, W/32)."""
+        return self.layers(image)
+
+
+def efficientnet_classifier(name: str, classes: int) -> AttentionClassifier:
+    """An EfficientNet with random weights and an attention classifier of ``classes`` logits."""
+    trunk = EfficientNetTrunk(name)
+    return AttentionClassifier(trunk, trunk.channels, classes, dropout=0.4)
+
+
+def xray_b5() -> AttentionClassifier:
+    """COVID, NON-COVID, REJECTION from a chest X-ray of 456 x 456."""
+    return efficientnet_classifier("efficientnet-b5", 3)
+
+
+def ct_projection_b4() -> AttentionClassifier:
+    """One logit from the axial or the sagittal mean projection of 512 x 512."""
+    return efficientnet_classifier("efficientnet-b4", 1)
+
+
+def ct_rejector_b4() -> AttentionClassifier:
+    """ACCEPT, REJECT from a mean projection of 512 x 512."""
+    return efficientnet_classifier("efficientnet-b4", 2)
