@@ -105,6 +105,9 @@ class Settings(Section):
         default=SeriesNumbers(), description="series numbers of the results"
     )
     language: Literal["en", "pt"] = Field(default="en", description="language of the reports")
+    max_instance_mb: int = Field(
+        default=1024, ge=1, description="larger DICOM files are not read into memory; the series fails"
+    )
     institution: str = Field(default="", max_length=64, description="institution that runs the plugin")
     series_metadata: int = Field(
         default=4207, ge=1024, le=65535, description="number of the series metadata that keeps the outcome"

@@ -1,0 +1,325 @@
+"""What is known of every candidate series, kept in SQL so that it survives any kill.
+
+A series is in one of five states. ``waiting`` and ``running`` are open; ``done``, ``rejected`` and
+``failed`` are settled. A waiting series has a time at which it is due; none while it is still being
+received.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, RowMapping
+
+
+class State(StrEnum):
+    """Where a series stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+SETTLED = (State.DONE, State.REJECTED, State.FAILED)
+
+_metadata = sa.MetaData()
+
+_series = sa.Table(
+    "series",
+    _metadata,
+    sa.Column("series", sa.String(64), primary_key=True),
+    sa.Column("modality", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("due_at", sa.Float),
+    sa.Column("forced", sa.Boolean, nullable=False, default=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text),
+    # What was read last, and how it ended; kept while the series waits to be read again.
+    sa.Column("content", sa.String(64)),
+    sa.Column("content_at", sa.Float),
+    sa.Column("models", sa.String(64)),
+    sa.Column("outcome", sa.JSON),
+    # Orthanc instances that may have been stored for this series and are not yet cleared away.
+    sa.Column("stored", sa.JSON, nullable=False, default=list),
+    sa.Column("noted_at", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Index("series_by_state", "state", "due_at"),
+    sa.Index("series_by_update", "updated_at"),
+)
+
+_position = sa.Table(
+    "position",
+    _metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One series as the ledger has it. ``outcome`` is the JSON that the last reading ended with."""
+
+    series: str
+    modality: str
+    state: State
+    due_at: float | None
+    forced: bool
+    attempts: int
+    error: str | None
+    content: str | None
+    content_at: float | None
+    models: str | None
+    outcome: dict[str, Any] | None
+    stored: tuple[str, ...]
+    noted_at: float
+    updated_at: float
+
+
+class Ledger:
+    """The ledger over one database. Every method is one short transaction; safe from several threads."""
+
+    def __init__(self, url: str) -> None:
+        """Open (and create) the ledger at an SQLAlchemy URL. Raises sqlalchemy.exc.SQLAlchemyError."""
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _use_write_ahead_log)
+        _metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def position(self) -> int | None:
+        """The last position in Orthanc's changes that has been accounted for; None at the first start."""
+        with self._engine.begin() as connection:
+            value = connection.scalar(sa.select(_position.c.value).where(_position.c.name == "changes"))
+        return None if value is None else int(value)
+
+    def advance(self, position: int, noted: Mapping[str, str], due: Mapping[str, float | None]) -> None:
+        """Account for changes up to ``position`` in one transaction.
+
+        ``noted``: series with their modality that have new content; ``due``: when each is to be read
+        (None while it is still being received). A series that is running is due again afterwards.
+        """
+        now = time.time()
+        with self._engine.begin() as connection:
+            for series, modality in noted.items():
+                self._note(connection, series, modality, due.get(series), now)
+            changed = connection.execute(
+                sa.update(_position).where(_position.c.name == "changes").values(value=position)
+            )
+            if changed.rowcount == 0:
+                connection.execute(sa.insert(_position).values(name="changes", value=position))
+
+    def request(self, series: str, modality: str) -> None:
+        """Ask for a series to be read now, whatever is known of it, with its attempts counted anew."""
+        now = time.time()
+        with self._engine.begin() as connection:
+            self._note(connection, series, modality, now, now)
+            self._update(connection, series, forced=True, attempts=0)
+
+    def claim(self) -> Entry | None:
+        """Take the series that is due: X-rays first, for they take a second, then by the time due.
+
+        It is ``running`` from now on, and this counts as an attempt.
+        """
+        now = time.time()
+        x_rays_first = sa.case((_series.c.modality == "xray", 0), else_=1)
+        choice = (
+            sa.select(_series)
+            .where(_series.c.state == State.WAITING, _series.c.due_at <= now)
+            .order_by(x_rays_first, _series.c.due_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(choice).mappings().first()
+            if row is None:
+                return None
+            values = {
+                "state": State.RUNNING,
+                "due_at": None,
+                "forced": False,
+                "attempts": row["attempts"] + 1,
+            }
+            self._update(connection, row["series"], **values)
+            return _entry({**row, **values})
+
+    def begin(self, series: str, content: str) -> float:
+        """Say which content is being read; the time that dates its results (the first time it was)."""
+        now = time.time()
+        with self._engine.begin() as connection:
+            row = self._row(connection, series)
+            if row is not None and row["content"] == content and row["content_at"] is not None:
+                return float(row["content_at"])
+            self._update(connection, series, content=content, content_at=now)
+        return now
+
+    def storing(self, series: str, instances: Sequence[str]) -> None:
+        """Remember, before they are stored, the Orthanc instances that are about to be."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, series)
+            if row is not None:
+                known = dict.fromkeys([*row["stored"], *instances])
+                self._update(connection, series, stored=list(known))
+
+    def settle(
+        self,
+        series: str,
+        state: State,
+        *,
+        models: str,
+        outcome: dict[str, Any],
+        stored: Sequence[str],
+        error: str | None = None,
+    ) -> None:
+        """End a reading. A series that got new content meanwhile stays waiting, with this outcome kept."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, series)
+            if row is None:
+                return
+            again = row["state"] == State.WAITING
+            self._update(
+                connection,
+                series,
+                state=State.WAITING if again else state,
+                attempts=0 if again else row["attempts"],
+                models=models,
+                outcome=outcome,
+                stored=list(stored),
+                error=error,
+            )
+
+    def retry(self, series: str, error: str, delay: float) -> None:
+        """Give a failed attempt back, to be tried again after ``delay`` seconds."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, series)
+            if row is None:
+                return
+            due = row["due_at"] if row["state"] == State.WAITING else time.time() + delay
+            self._update(connection, series, state=State.WAITING, due_at=due, error=error)
+
+    def give_back(self, series: str) -> None:
+        """Give back a series whose reading was stopped by a shutdown: this attempt does not count."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, series)
+            if row is not None:
+                attempts = max(0, row["attempts"] - 1)
+                values = {"state": State.WAITING, "attempts": attempts}
+                self._update(connection, series, **values, due_at=row["due_at"] or time.time())
+
+    def forget(self, series: str) -> None:
+        """Drop a series that Orthanc no longer holds."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_series).where(_series.c.series == series))
+
+    def restart(self, *, models: str, stable_age: float) -> None:
+        """Put right what the last process left, at start.
+
+        What was running is due at once. What was being received is due after ``stable_age`` seconds,
+        since Orthanc announces no stability for what it received before it was killed. What failed
+        with other models is tried again.
+        """
+        now = time.time()
+        with self._engine.begin() as connection:
+            update = sa.update(_series)
+            connection.execute(
+                update.where(_series.c.state == State.RUNNING).values(
+                    state=State.WAITING, due_at=now, updated_at=now
+                )
+            )
+            connection.execute(
+                update.where(_series.c.state == State.WAITING, _series.c.due_at.is_(None)).values(
+                    due_at=now + stable_age, updated_at=now
+                )
+            )
+            connection.execute(
+                update.where(_series.c.state == State.FAILED, _series.c.models != models).values(
+                    state=State.WAITING, due_at=now, attempts=0, updated_at=now
+                )
+            )
+
+    def get(self, series: str) -> Entry | None:
+        """One series, or None if the ledger does not know it."""
+        with self._engine.begin() as connection:
+            row = self._row(connection, series)
+        return None if row is None else _entry(row)
+
+    def entries(self, *, state: State | None, since: float, limit: int) -> list[Entry]:
+        """Series updated at or after ``since`` (seconds of the epoch), the latest first."""
+        query = sa.select(_series).where(_series.c.updated_at >= since)
+        if state is not None:
+            query = query.where(_series.c.state == state)
+        query = query.order_by(_series.c.updated_at.desc()).limit(limit)
+        with self._engine.begin() as connection:
+            return [_entry(row) for row in connection.execute(query).mappings()]
+
+    def still_receiving(self, before: float) -> list[str]:
+        """Series that wait for their stability and have had no news since ``before``."""
+        query = sa.select(_series.c.series).where(
+            _series.c.state == State.WAITING, _series.c.due_at.is_(None), _series.c.updated_at < before
+        )
+        with self._engine.begin() as connection:
+            return list(connection.scalars(query))
+
+    def make_due(self, series: str) -> None:
+        """Let a waiting series be read now."""
+        with self._engine.begin() as connection:
+            self._update(connection, series, due_at=time.time())
+
+    def counts(self) -> dict[State, int]:
+        """How many series are in each state."""
+        query = sa.select(_series.c.state, sa.func.count()).group_by(_series.c.state)
+        with self._engine.begin() as connection:
+            found = {State(state): int(count) for state, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in State}
+
+    def next_due(self) -> float | None:
+        """The earliest time at which a waiting series is due, in seconds of the epoch."""
+        query = sa.select(sa.func.min(_series.c.due_at)).where(_series.c.state == State.WAITING)
+        with self._engine.begin() as connection:
+            value = connection.scalar(query)
+        return None if value is None else float(value)
+
+    @staticmethod
+    def _row(connection: Connection, series: str) -> RowMapping | None:
+        query = sa.select(_series).where(_series.c.series == series)
+        return connection.execute(query).mappings().first()
+
+    def _note(
+        self, connection: Connection, series: str, modality: str, due: float | None, now: float
+    ) -> None:
+        row = self._row(connection, series)
+        values = {"modality": modality, "due_at": due, "state": State.WAITING, "updated_at": now}
+        if row is None:
+            connection.execute(
+                sa.insert(_series).values(series=series, noted_at=now, attempts=0, stored=[], **values)
+            )
+        else:
+            attempts = 0 if row["state"] in SETTLED else row["attempts"]
+            self._update(connection, series, attempts=attempts, **values)
+
+    @staticmethod
+    def _update(connection: Connection, series: str, **values: Any) -> None:
+        values.setdefault("updated_at", time.time())
+        connection.execute(sa.update(_series).where(_series.c.series == series).values(**values))
+
+
+def _entry(row: RowMapping | dict[str, Any]) -> Entry:
+    values = {name: row[name] for name in Entry.__dataclass_fields__}
+    values["state"] = State(values["state"])
+    values["stored"] = tuple(values["stored"])
+    return Entry(**values)
+
+
+def _use_write_ahead_log(connection: Any, _record: Any) -> None:
+    # FULL: a commit is on the disk when it returns, also where the machine loses its power.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,113 @@
+"""Which model does what: the settings' choice made from the cards of the model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plugin.cards import Card
+from plugin.models import Model, fingerprint, load_models, read_cards
+from plugin.settings import Settings
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What a model can be used for."""
+
+    name: str
+    modality: str
+    task: str
+    projection: str | None = None
+
+    def fits(self, card: Card) -> bool:
+        """Whether a card is made for this role. A rejector may read either projection."""
+        projection = card.input.projection.axis if card.input.projection else None
+        return (card.modality, card.task) == (self.modality, self.task) and (
+            self.projection is None or self.projection == projection
+        )
+
+
+XRAY = Role(name="Xray", modality="xray", task="classify")
+CT_REJECT = Role(name="CtReject", modality="ct", task="reject")
+CT_AXIAL = Role(name="CtAxial", modality="ct", task="classify", projection="axial")
+CT_SAGITTAL = Role(name="CtSagittal", modality="ct", task="classify", projection="sagittal")
+CT_SEGMENTATION = Role(name="CtSegmentation", modality="ct", task="segment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineup:
+    """The loaded models by what they do, and what is wrong with those that are missing."""
+
+    xray: tuple[Model, ...] = ()
+    ct_reject: Model | None = None
+    ct_classifiers: tuple[Model, ...] = ()
+    ct_segmentation: Model | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every loaded model."""
+        single = tuple(m for m in (self.ct_reject, self.ct_segmentation) if m is not None)
+        return (*self.xray, *self.ct_classifiers, *single)
+
+    def of(self, modality: str) -> tuple[Model, ...]:
+        """The models that read ``xray`` or ``ct``."""
+        return tuple(model for model in self.models if model.card.modality == modality)
+
+    def fingerprint(self, modality: str) -> str:
+        """What identifies the models that read a modality."""
+        return fingerprint(self.of(modality))
+
+
+def load_lineup(settings: Settings) -> Lineup:
+    """Choose and load the models that the settings ask for; what fails is left out and said."""
+    cards, problems = read_cards(settings.models_folder)
+    choice = settings.models
+    wanted: dict[Role, list[str]] = {}
+    for role, names in (
+        (XRAY, choice.xray),
+        (CT_REJECT, (choice.ct_reject,)),
+        (CT_AXIAL, choice.ct_axial),
+        (CT_SAGITTAL, choice.ct_sagittal),
+        (CT_SEGMENTATION, (choice.ct_segmentation,)),
+    ):
+        chosen, missing = _choose(role, tuple(name for name in names if name), cards)
+        wanted[role] = chosen
+        problems += missing
+    models, failures = load_models(
+        settings.models_folder,
+        names=[name for names in wanted.values() for name in names],
+        thresholds=settings.thresholds,
+        provider=settings.provider,
+        threads=settings.inference_threads,
+    )
+    loaded = {role: tuple(models[n] for n in names if n in models) for role, names in wanted.items()}
+    return Lineup(
+        xray=loaded[XRAY],
+        ct_reject=next(iter(loaded[CT_REJECT]), None),
+        ct_classifiers=loaded[CT_AXIAL] + loaded[CT_SAGITTAL],
+        ct_segmentation=next(iter(loaded[CT_SEGMENTATION]), None),
+        problems=tuple(problems + failures),
+    )
+
+
+def _choose(role: Role, names: tuple[str, ...], cards: dict[str, Card]) -> tuple[list[str], list[str]]:
+    """The models for a role and what is wrong with the settings' choice."""
+    fitting = sorted(
+        (card for card in cards.values() if role.fits(card)), key=lambda c: (c.default_rank, c.name)
+    )
+    chosen: list[str] = []
+    problems: list[str] = []
+    for name in names:
+        if name == AUTO and fitting:
+            chosen.append(fitting[0].name)
+        elif name == AUTO:
+            problems.append(f"no model for {role.name} in the model folder")
+        elif name not in cards:
+            problems.append(f"Models.{role.name}: there is no model {name}")
+        elif not role.fits(cards[name]):
+            problems.append(f"Models.{role.name}: {name} is not made for that")
+        else:
+            chosen.append(name)
+    return chosen, problems

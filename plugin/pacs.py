@@ -1,0 +1,250 @@
+"""All that is said to Orthanc. With ``main`` the only module that imports ``orthanc``.
+
+Until Orthanc's Python plugin 4.3 every call here holds the interpreter's lock while Orthanc works, so
+each call is short: one instance, one result, one page of changes at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orthanc
+
+_CHANGES_PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One line of Orthanc's changes: what happened to which resource, at which position."""
+
+    position: int
+    kind: str
+    resource: str
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesRecord:
+    """What Orthanc's index says of a series."""
+
+    series: str
+    series_uid: str
+    modality: str
+    instances: tuple[str, ...]
+    stable: bool
+
+
+class InstanceTooLarge(Exception):
+    """An instance's file is larger than the setting allows to be read into memory."""
+
+
+class Pacs:
+    """Orthanc, as far as the plugin needs it. LookupError wherever a resource does not exist (any more)."""
+
+    def __init__(self, *, series_metadata: int, max_instance_mb: int) -> None:
+        """``series_metadata``: number of the metadata that keeps a series' outcome."""
+        self._series_metadata = series_metadata
+        self._max_bytes = max_instance_mb << 20
+
+    def changes(self, since: int) -> tuple[list[Change], int, bool]:
+        """A page of changes after a position: the changes, the position to go on from, whether it ends."""
+        page = _get_json(f"/changes?since={since}&limit={_CHANGES_PAGE}")
+        changes = [
+            Change(
+                position=item["Seq"], kind=item["ChangeType"], resource=item["ID"], date=item["Date"]
+            )
+            for item in page["Changes"]
+        ]
+        return changes, int(page["Last"]), bool(page["Done"])
+
+    def last_position(self) -> int:
+        """The position of the last change that Orthanc has written, 0 where there is none."""
+        return int(_get_json("/changes?last")["Last"])
+
+    def parent_series(self, instance: str) -> str:
+        """The series that an instance belongs to."""
+        return str(_get_json(f"/instances/{instance}")["ParentSeries"])
+
+    def series(self, series: str) -> SeriesRecord:
+        """A series with its instances."""
+        record = _get_json(f"/series/{series}")
+        tags = record["MainDicomTags"]
+        return SeriesRecord(
+            series=series,
+            series_uid=tags.get("SeriesInstanceUID", ""),
+            modality=tags.get("Modality", "").strip(),
+            instances=tuple(record["Instances"]),
+            stable=bool(record["IsStable"]),
+        )
+
+    def sop_class(self, instance: str) -> str:
+        """SOP Class UID of an instance, from Orthanc's index."""
+        return _get(f"/instances/{instance}/metadata/SopClassUid").decode().strip()
+
+    def content(self, record: SeriesRecord) -> str:
+        """Fingerprint of a series' content: which instances it has and the MD5 of each file."""
+        lines = sorted(f"{instance} {self._instance_digest(instance)}" for instance in record.instances)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def read_instance(self, instance: str) -> bytes:
+        """The DICOM file of an instance. Raises InstanceTooLarge beyond the limit of the settings."""
+        size = int(_get(f"/instances/{instance}/attachments/dicom/size"))
+        if size > self._max_bytes:
+            raise InstanceTooLarge(
+                f"an instance has {size >> 20} MiB; the limit is {self._max_bytes >> 20} MiB"
+            )
+        return _get(f"/instances/{instance}/file")
+
+    def store(self, dicom: bytes) -> str:
+        """Store a DICOM file and give its Orthanc id; storing the same again gives the same id.
+
+        Raises OSError with Orthanc's reason where it refuses.
+        """
+        try:
+            answer = json.loads(orthanc.RestApiPost("/instances", dicom))
+        except orthanc.OrthancException as error:
+            raise OSError(f"Orthanc did not store a result: {error}") from error
+        if answer["Status"] not in ("Success", "AlreadyStored"):
+            raise OSError(f"Orthanc did not store a result: {answer['Status']}")
+        return str(answer["ID"])
+
+    def delete_instance(self, instance: str) -> None:
+        """Delete an instance; one that does not exist is no error."""
+        try:
+            orthanc.RestApiDelete(f"/instances/{instance}")
+        except orthanc.OrthancException as error:
+            if not _is_unknown(error):
+                raise OSError(f"Orthanc did not delete {instance}: {error}") from error
+
+    def has_instance(self, instance: str) -> bool:
+        """Whether Orthanc holds an instance."""
+        try:
+            _get(f"/instances/{instance}/metadata")
+        except LookupError:
+            return False
+        return True
+
+    def outcome(self, series: str) -> dict[str, Any] | None:
+        """The outcome that the series' metadata keeps, or None."""
+        try:
+            kept = json.loads(_get(f"/series/{series}/metadata/{self._series_metadata}"))
+        except (LookupError, ValueError):
+            return None
+        return kept if isinstance(kept, dict) else None
+
+    def keep_outcome(self, series: str, outcome: dict[str, Any]) -> None:
+        """Keep an outcome in the series' metadata, so that a lost ledger loses nothing."""
+        uri = f"/series/{series}/metadata/{self._series_metadata}"
+        try:
+            orthanc.RestApiPut(uri, json.dumps(outcome).encode())
+        except orthanc.OrthancException as error:
+            _raise(error, uri)
+
+    @staticmethod
+    def set_metric(name: str, value: float) -> None:
+        """Set one of Orthanc's metrics (``/tools/metrics-prometheus``)."""
+        orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)
+
+    def _instance_digest(self, instance: str) -> str:
+        try:
+            return _get(f"/instances/{instance}/attachments/dicom/md5").decode()
+        except LookupError:
+            # Where Orthanc keeps no MD5 (StoreMD5ForAttachments off) the size has to do.
+            return _get(f"/instances/{instance}/attachments/dicom/size").decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PacsSeries:
+    """A series in Orthanc as a source of instances (``plugin.imaging.SeriesSource``)."""
+
+    pacs: Pacs
+    instance_ids: Sequence[str]
+
+    def read(self, instance_id: str) -> bytes:
+        """The DICOM file of one instance."""
+        return self.pacs.read_instance(instance_id)
+
+
+class OrthancLog(logging.Handler):
+    """Hands Python's log records to Orthanc's own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record at Orthanc's fitting level."""
+        message = f"ChestAI: {self.format(record)}"
+        if record.levelno >= logging.ERROR:
+            orthanc.LogError(message)
+        elif record.levelno >= logging.WARNING:
+            orthanc.LogWarning(message)
+        else:
+            orthanc.LogInfo(message)
+
+
+def configuration() -> dict[str, Any]:
+    """Orthanc's whole configuration."""
+    return dict(json.loads(orthanc.GetConfiguration()))
+
+
+def is_protected(configuration: Mapping[str, Any]) -> bool:
+    """Whether Orthanc answers only this machine, or asks everybody for a password."""
+    if not configuration.get("RemoteAccessAllowed", False):
+        return True
+    return bool(configuration.get("AuthenticationEnabled", True))
+
+
+def answer(output: Any, status: int, content: bytes, mime: str) -> None:
+    """Answer a request of Orthanc's HTTP server."""
+    if status == 200:
+        output.AnswerBuffer(content, mime)
+        return
+    output.SetHttpHeader("Content-Type", mime)
+    try:
+        output.SendHttpStatus(status, content)
+    except TypeError:
+        # Until Orthanc's Python plugin 4.2 the body was text with its length in bytes.
+        output.SendHttpStatus(status, content.decode(), len(content))
+
+
+def index_directory(configuration: Mapping[str, Any]) -> Path:
+    """The folder in which Orthanc keeps its index, and the plugin its ledger."""
+    storage = configuration.get("StorageDirectory", "OrthancStorage")
+    return Path(configuration.get("IndexDirectory") or storage)
+
+
+def instance_id(patient_id: str, study_uid: str, series_uid: str, sop_uid: str) -> str:
+    """Orthanc's id of an instance, known before it is stored (SHA-1 over the four identifiers)."""
+    digest = hashlib.sha1(  # noqa: S324 - Orthanc's own definition, not for security
+        "|".join((patient_id, study_uid, series_uid, sop_uid)).encode()
+    ).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+
+def _get(uri: str) -> bytes:
+    try:
+        return bytes(orthanc.RestApiGet(uri))
+    except orthanc.OrthancException as error:
+        _raise(error, uri)
+        raise
+
+
+def _get_json(uri: str) -> Any:
+    return json.loads(_get(uri))
+
+
+def _raise(error: Exception, uri: str) -> None:
+    if _is_unknown(error):
+        raise LookupError(f"Orthanc does not hold {uri}") from error
+    raise OSError(f"Orthanc could not answer {uri}: {error}") from error
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Whether an OrthancException says that a resource does not exist (codes 17 and 24)."""
+    return bool(error.args) and error.args[0] in (
+        int(orthanc.ErrorCode.UNKNOWN_RESOURCE),
+        int(orthanc.ErrorCode.INEXISTENT_ITEM),
+    )

@@ -1,0 +1,71 @@
+"""What a pipeline is given, what it tells on the way, and what it gives back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+
+from plugin.imaging import SeriesSource
+from plugin.lineup import Lineup
+from plugin.results.findings import Findings, Verdict
+from plugin.results.identity import Identity
+from plugin.settings import Settings
+
+
+class Stages:
+    """The stage a reading is in, how far it is, and the seconds that each stage took.
+
+    ``report(stage, progress)`` is called at every change, progress from 0 to 1; it may raise to stop the
+    reading.
+    """
+
+    def __init__(self, report: Callable[[str, float], None]) -> None:
+        """Start the clock."""
+        self.timings: dict[str, float] = {}
+        self._report = report
+        self._stage = ""
+        self._since = time.monotonic()
+
+    def enter(self, stage: str) -> None:
+        """End the stage before and begin another."""
+        self.end()
+        self._stage = stage
+        self._report(stage, 0.0)
+
+    def progress(self, share: float) -> None:
+        """Say how much of the stage is done, 0 to 1."""
+        self._report(self._stage, share)
+
+    def end(self) -> None:
+        """End the stage before."""
+        now = time.monotonic()
+        if self._stage:
+            self.timings[self._stage] = self.timings.get(self._stage, 0.0) + now - self._since
+        self._stage, self._since = "", now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One series to be read: where its instances are, with what, and who its results will be."""
+
+    source: SeriesSource
+    identity: Identity
+    lineup: Lineup
+    settings: Settings
+    stages: Stages
+    predecessor_sr: Dataset | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What came of it: the verdict, the findings where it was accepted, the DICOM objects to store.
+
+    ``results``: by kind (``sr``, ``seg``, ``pdf``, ``attention``), in the order in which to store them.
+    """
+
+    verdict: Verdict
+    findings: Findings | None = None
+    results: dict[str, Dataset] = field(default_factory=dict)
