@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from plugin import pipelines
 from plugin.ledger import Entry, Ledger, State
 from plugin.lineup import Lineup
-from plugin.outcome import is_settled_for, outcome, stored_ids
-from plugin.pipelines.reading import Reading, Request, Stages
+from plugin.outcome import is_settled_for, outcome, percent_involved, stored_ids
+from plugin.pipelines.reading import Request, Stages
 from plugin.results.identity import Identity
 from plugin.results.summary import Earlier
 from plugin.settings import Settings
@@ -85,21 +85,25 @@ class Job:
         """The outcome of the last reading: the ledger's, or the one beside the images."""
         return entry.outcome or self._pacs.outcome(entry.series)
 
-    def _request(
-        self, record: SeriesRecord, identity: Identity, known: dict[str, Any] | None
-    ) -> Request:
+    def _request(self, record: SeriesRecord, identity: Identity, known: dict[str, Any] | None) -> Request:
         return Request(
             source=self._pacs.source(record),
             identity=identity,
             lineup=self._lineup,
             settings=self._settings,
             stages=self._stages,
-            history=tuple(
-                Earlier(date=date, percent=percent)
-                for date, percent in self._pacs.earlier_percentages(record.series)
-            ),
+            history=self._history(record.series),
             predecessors=self._predecessors(known, identity),
         )
+
+    def _history(self, series: str) -> tuple[Earlier, ...]:
+        """What earlier studies of the same patient measured, as far as the PACS holds it."""
+        history = []
+        for date, kept in self._pacs.earlier_outcomes(series):
+            percent = percent_involved(kept)
+            if percent is not None:
+                history.append(Earlier(day=datetime.strptime(date, "%Y%m%d").date(), percent=percent))
+        return tuple(sorted(history, key=lambda earlier: earlier.day))
 
     def _predecessors(self, known: dict[str, Any] | None, identity: Identity) -> tuple[Dataset, ...]:
         """The report that this reading replaces, where Orthanc still holds it."""
@@ -125,9 +129,7 @@ class Job:
             outputs[kind] = self._pacs.store(buffer.getvalue())
         return outputs
 
-    def _supersede(
-        self, entry: Entry, known: dict[str, Any] | None, outputs: dict[str, str]
-    ) -> list[str]:
+    def _supersede(self, entry: Entry, known: dict[str, Any] | None, outputs: dict[str, str]) -> list[str]:
         """Clear away (or keep, by the settings) earlier results; the ids of all that ever were."""
         current = set(outputs.values())
         before = [*(known or {}).get("superseded", []), *entry.stored, *stored_ids(known)]

@@ -220,12 +220,12 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_series).where(_series.c.series == series))
 
-    def restart(self, *, models: str, stable_age: float) -> None:
+    def restart(self, *, lineups: Mapping[str, str], stable_age: float) -> None:
         """Put right what the last process left, at start.
 
         What was running is due at once. What was being received is due after ``stable_age`` seconds,
         since Orthanc announces no stability for what it received before it was killed. What failed
-        with other models is tried again.
+        with other models is tried again (``lineups``: today's fingerprint by modality).
         """
         now = time.time()
         with self._engine.begin() as connection:
@@ -240,11 +240,13 @@ class Ledger:
                     due_at=now + stable_age, updated_at=now
                 )
             )
-            connection.execute(
-                update.where(_series.c.state == State.FAILED, _series.c.models != models).values(
-                    state=State.WAITING, due_at=now, attempts=0, updated_at=now
+            for modality, models in lineups.items():
+                failed = (_series.c.state == State.FAILED) & (_series.c.modality == modality)
+                connection.execute(
+                    update.where(failed, _series.c.models != models).values(
+                        state=State.WAITING, due_at=now, attempts=0, updated_at=now
+                    )
                 )
-            )
 
     def get(self, series: str) -> Entry | None:
         """One series, or None if the ledger does not know it."""

@@ -57,6 +57,12 @@ def is_settled_for(kept: Mapping[str, Any] | None, content: str, lineup: str) ->
     return (kept.get("content"), kept.get("lineup")) == (content, lineup)
 
 
+def percent_involved(kept: Mapping[str, Any]) -> float | None:
+    """The percentage of both lungs that the findings took, where an outcome measured it."""
+    lungs = (kept.get("findings") or {}).get("lungs")
+    return None if lungs is None else float(lungs["both"]["percent"])
+
+
 def entry_json(entry: Entry) -> dict[str, Any]:
     """A ledger's entry as ``GET /ai/series/{id}`` answers it."""
     kept = entry.outcome or {}

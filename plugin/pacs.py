@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import orthanc
+from pydicom.dataset import Dataset
 
 _CHANGES_PAGE = 500
 
@@ -56,9 +57,7 @@ class Pacs:
         """A page of changes after a position: the changes, the position to go on from, whether it ends."""
         page = _get_json(f"/changes?since={since}&limit={_CHANGES_PAGE}")
         changes = [
-            Change(
-                position=item["Seq"], kind=item["ChangeType"], resource=item["ID"], date=item["Date"]
-            )
+            Change(position=item["Seq"], kind=item["ChangeType"], resource=item["ID"], date=item["Date"])
             for item in page["Changes"]
         ]
         return changes, int(page["Last"]), bool(page["Done"])
@@ -146,6 +145,45 @@ class Pacs:
         except orthanc.OrthancException as error:
             _raise(error, uri)
 
+    def source(self, record: SeriesRecord) -> PacsSeries:
+        """The series as a source of instances."""
+        return PacsSeries(pacs=self, instance_ids=record.instances)
+
+    def earlier_outcomes(self, series: str) -> list[tuple[str, dict[str, Any]]]:
+        """(study date as YYYYMMDD, outcome) of the same patient's series in earlier studies.
+
+        At most the 100 latest studies are looked at: shared identifiers such as ``ANONYMOUS`` may hold
+        a whole archive. A patient without an identifier has no history.
+        """
+        study = _get_json(f"/series/{series}/study")
+        patient = _get_json(f"/studies/{study['ID']}/patient")
+        day = study["MainDicomTags"].get("StudyDate", "")
+        if not patient["MainDicomTags"].get("PatientID", "").strip() or not day:
+            return []
+        studies = [_get_json(f"/studies/{other}") for other in patient["Studies"][-100:]]
+        found = []
+        for other in studies:
+            date = other["MainDicomTags"].get("StudyDate", "")
+            if other["ID"] == study["ID"] or not date or date > day:
+                continue
+            kept = [self.outcome(sibling) for sibling in other["Series"]]
+            found += [(date, outcome) for outcome in kept if outcome is not None]
+        return found
+
+    @staticmethod
+    def instance_id(result: Dataset) -> str:
+        """Orthanc's id of a result, known before it is stored (SHA-1 over its four identifiers)."""
+        identifiers = (
+            result.PatientID or "",
+            result.StudyInstanceUID,
+            result.SeriesInstanceUID,
+            result.SOPInstanceUID,
+        )
+        digest = hashlib.sha1(  # noqa: S324 - Orthanc's own definition, not for security
+            "|".join(str(identifier).strip() for identifier in identifiers).encode()
+        ).hexdigest()
+        return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
     @staticmethod
     def set_metric(name: str, value: float) -> None:
         """Set one of Orthanc's metrics (``/tools/metrics-prometheus``)."""
@@ -210,18 +248,11 @@ def answer(output: Any, status: int, content: bytes, mime: str) -> None:
         output.SendHttpStatus(status, content.decode(), len(content))
 
 
-def index_directory(configuration: Mapping[str, Any]) -> Path:
-    """The folder in which Orthanc keeps its index, and the plugin its ledger."""
-    storage = configuration.get("StorageDirectory", "OrthancStorage")
-    return Path(configuration.get("IndexDirectory") or storage)
-
-
-def instance_id(patient_id: str, study_uid: str, series_uid: str, sop_uid: str) -> str:
-    """Orthanc's id of an instance, known before it is stored (SHA-1 over the four identifiers)."""
-    digest = hashlib.sha1(  # noqa: S324 - Orthanc's own definition, not for security
-        "|".join((patient_id, study_uid, series_uid, sop_uid)).encode()
-    ).hexdigest()
-    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+def ledger_url(configuration: Mapping[str, Any]) -> str:
+    """SQLAlchemy URL of the ledger's file, in the folder in which Orthanc keeps its index."""
+    storage = configuration.get("StorageDirectory") or "OrthancStorage"
+    folder = Path(configuration.get("IndexDirectory") or storage).resolve()
+    return f"sqlite:///{folder / 'chest-ai.sqlite'}"
 
 
 def _get(uri: str) -> bytes:

@@ -12,6 +12,7 @@ from plugin.imaging import SeriesSource
 from plugin.lineup import Lineup
 from plugin.results.findings import Findings, Verdict
 from plugin.results.identity import Identity
+from plugin.results.summary import Earlier
 from plugin.settings import Settings
 
 
@@ -49,14 +50,19 @@ class Stages:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One series to be read: where its instances are, with what, and who its results will be."""
+    """One series to be read: where its instances are, with what, and who its results will be.
+
+    ``history``: what earlier studies of the same patient measured; ``predecessors``: the reports that
+    this reading replaces.
+    """
 
     source: SeriesSource
     identity: Identity
     lineup: Lineup
     settings: Settings
     stages: Stages
-    predecessor_sr: Dataset | None = None
+    history: tuple[Earlier, ...] = ()
+    predecessors: tuple[Dataset, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,129 @@
+"""What Orthanc loads: registers the plugin, starts and stops it. No logic.
+
+Orthanc refuses to start when its Python script raises, so nothing but the standard library and Orthanc's
+own module is imported before everything else is guarded: whatever is wrong makes the plugin
+``disabled: why`` on ``/ai/status``, and Orthanc runs on.
+
+Orthanc loads one Python script. A site that has its own writes there::
+
+    import sys
+    sys.path.insert(0, "/opt/orthanc-chest-ai")
+    from plugin.main import register
+    on_change = register(own_on_change)
+
+where ``own_on_change(change_type, level, resource)``, if given, is called after the plugin's own
+callback, since Orthanc takes one of each kind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orthanc
+
+ROOT = Path(__file__).resolve().parent.parent
+
+OnChange = Callable[[Any, Any, str], None]
+
+
+def register(site_on_change: OnChange | None = None) -> None:
+    """Register the plugin with Orthanc. Never raises: what is wrong is said on ``/ai/status``."""
+    service, why = None, None
+    try:
+        _find_packages()
+        service = _build()
+    except Exception as error:  # a PACS never stays down because of this plugin
+        why = f"{type(error).__name__}: {error}"
+        orthanc.LogError(f"ChestAI: disabled: {why}")
+    orthanc.RegisterRestCallback("/ai/(.*)", _rest_callback(service, why))
+
+    def on_change(change: Any, level: Any, resource: str) -> None:
+        if service is not None:
+            if change == orthanc.ChangeType.ORTHANC_STARTED:
+                service.start()
+            elif change == orthanc.ChangeType.ORTHANC_STOPPED:
+                service.stop()
+            elif change == orthanc.ChangeType.STABLE_SERIES:
+                service.wake()
+        if site_on_change is not None:
+            site_on_change(change, level, resource)
+
+    orthanc.RegisterOnChangeCallback(on_change)
+
+
+def _find_packages() -> None:
+    """Put the package and the virtual environment beside it, if there is one, on the path.
+
+    Orthanc has put the folder of this script itself on the path, where ``settings`` or ``models`` would
+    hide other packages' modules: it is taken off.
+    """
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    own = str(ROOT / "plugin")
+    sys.path[:] = [entry for entry in sys.path if entry != own]
+    for folder in (ROOT / ".venv" / "lib" / version / "site-packages", ROOT):
+        if folder.is_dir() and str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+
+
+def _build() -> Any:
+    """The service with Orthanc's configuration; None where the settings switch it off."""
+    from plugin import pacs
+    from plugin.service import Service
+    from plugin.settings import SettingsError, read_settings
+
+    configuration = pacs.configuration()
+    settings = read_settings(configuration)
+    if not settings.enabled:
+        raise SettingsError("switched off by the setting Enabled")
+    if not (pacs.is_protected(configuration) or settings.trusted_network):
+        raise SettingsError(
+            "Orthanc answers remote hosts without users: set AuthenticationEnabled and RegisteredUsers,"
+            " or ChestAI.TrustedNetwork where a proxy asks for passwords"
+        )
+    _log_to_orthanc(pacs.OrthancLog())
+    return Service(
+        pacs.Pacs(series_metadata=settings.series_metadata, max_instance_mb=settings.max_instance_mb),
+        settings,
+        ledger_url=settings.ledger or pacs.ledger_url(configuration),
+        stable_age=float(configuration.get("StableAge", 60)),
+    )
+
+
+def _log_to_orthanc(handler: logging.Handler) -> None:
+    logger = logging.getLogger("plugin")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _rest_callback(service: Any, why: str | None) -> Callable[..., None]:
+    if service is not None:
+        from plugin.web.server import rest_callback
+
+        return rest_callback(service)
+
+    def disabled(output: Any, uri: str, **request: Any) -> None:
+        status = {
+            "state": "disabled",
+            "reason": why,
+            "version": None,
+            "counts": dict.fromkeys(("waiting", "running", "done", "rejected", "failed"), 0),
+            "models": [],
+            "running": [],
+        }
+        if uri.rstrip("/") in ("/ai", "/ai/status"):
+            output.AnswerBuffer(json.dumps(status).encode(), "application/json")
+        else:
+            output.SendHttpStatusCode(503)
+
+    return disabled
+
+
+if __name__ == "main":
+    # Orthanc imports its script by the name of the file; any other name is a site's own import.
+    register()

@@ -1,0 +1,1 @@
+"""What the plugin answers over HTTP, under ``/ai``."""

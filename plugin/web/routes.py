@@ -1,0 +1,138 @@
+"""The routes under ``/ai``: a request in, a status and JSON out. Knows nothing of Orthanc's HTTP server."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from plugin.intake import NoCandidate
+from plugin.ledger import State
+from plugin.outcome import entry_json
+from plugin.service import Service
+
+log = logging.getLogger(__name__)
+
+_MAX_LIMIT = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpRequest:
+    """A request: method, path after ``/ai/``, the arguments of a GET."""
+
+    method: str
+    path: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+class HttpError(Exception):
+    """An answer other than 200, with its reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        """``status``: the HTTP status."""
+        super().__init__(reason)
+        self.status = status
+
+
+def respond(service: Service, request: HttpRequest) -> tuple[int, Any]:
+    """The HTTP status and the JSON value that answer a request."""
+    try:
+        for pattern, methods in _ROUTES:
+            match = re.fullmatch(pattern, request.path)
+            if match is None:
+                continue
+            handler = methods.get(request.method)
+            if handler is None:
+                raise HttpError(405, f"{request.method} is not answered here; {', '.join(methods)} is")
+            return 200, handler(service, request, *match.groups())
+        raise HttpError(404, f"there is no route /ai/{request.path}")
+    except HttpError as error:
+        return error.status, {"error": str(error)}
+    except Exception:  # a broken answer must reach the client as one, and the log with its trace
+        log.exception("/ai/%s cannot be answered", request.path)
+        return 500, {"error": "internal error; Orthanc's log has the details"}
+
+
+def _status(service: Service, _request: HttpRequest) -> Any:
+    return service.status()
+
+
+def _models(service: Service, _request: HttpRequest) -> Any:
+    return service.cards()
+
+
+def _series_list(service: Service, request: HttpRequest) -> Any:
+    arguments = request.arguments
+    state = None
+    if arguments.get("state"):
+        try:
+            state = State(arguments["state"])
+        except ValueError:
+            known = ", ".join(state.value for state in State)
+            raise HttpError(400, f"state must be one of {known}") from None
+    limit = int(_number(arguments, "limit", 100))
+    if not 1 <= limit <= _MAX_LIMIT:
+        raise HttpError(400, f"limit must be between 1 and {_MAX_LIMIT}")
+    if service.ledger is None:
+        return []
+    entries = service.ledger.entries(state=state, since=_number(arguments, "since", 0.0), limit=limit)
+    return [_shown(service, entry_json(entry)) for entry in entries]
+
+
+def _series(service: Service, _request: HttpRequest, series: str) -> Any:
+    entry = service.ledger.get(series) if service.ledger is not None else None
+    if entry is None:
+        raise HttpError(404, _why_unknown(service, series))
+    return _shown(service, entry_json(entry))
+
+
+def _run(service: Service, _request: HttpRequest, series: str) -> Any:
+    try:
+        service.request(series)
+    except LookupError:
+        raise HttpError(404, "Orthanc does not hold this series") from None
+    except NoCandidate as error:
+        raise HttpError(409, f"this series is not read: {error}") from error
+    except RuntimeError as error:
+        raise HttpError(503, str(error)) from error
+    return _series(service, _request, series)
+
+
+def _why_unknown(service: Service, series: str) -> str:
+    if service.intake is None:
+        return str(service.status()["reason"])
+    try:
+        service.intake.modality(series)
+    except LookupError:
+        return "Orthanc does not hold this series"
+    except NoCandidate as error:
+        return f"this series is not read: {error}"
+    return "nothing is known of this series (yet); POST …/run reads it"
+
+
+def _shown(service: Service, known: dict[str, Any]) -> dict[str, Any]:
+    """An entry with where its reading stands, if it is being read."""
+    for running in service.running():
+        if running["series"] == known["series"]:
+            known |= {"state": State.RUNNING.value, **running}
+    return known
+
+
+def _number(arguments: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(arguments.get(name) or default)
+    except ValueError:
+        raise HttpError(400, f"{name} must be a number") from None
+
+
+Handler = Callable[..., Any]
+
+_ROUTES: tuple[tuple[str, dict[str, Handler]], ...] = (
+    (r"status", {"GET": _status}),
+    (r"models", {"GET": _models}),
+    (r"series", {"GET": _series_list}),
+    (r"series/([0-9a-f-]{44})", {"GET": _series}),
+    (r"series/([0-9a-f-]{44})/run", {"POST": _run}),
+)
