@@ -1,0 +1,1 @@
+"""What ``./run demo`` and ``./run serve`` do: an Orthanc with the plugin, synthetic studies, a sender."""

@@ -1,0 +1,85 @@
+"""Fixtures shared by the tests: the folder of real images, and a real Orthanc with the plugin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from plugin.demo.send import c_store, read_header
+from plugin.demo.server import ORTHANC, ROOT, OrthancServer
+
+DATA = Path(os.environ.get("CHEST_AI_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real images. Skips where there is none."""
+    if not DATA.is_dir():
+        pytest.skip(f"no folder of real images at {DATA} (set CHEST_AI_DATA)")
+    return DATA
+
+
+class Pacs(OrthancServer):
+    """An Orthanc with the plugin, as the tests talk to it: with requests, and by C-STORE."""
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Any request to Orthanc, whatever its status; a path such as ``/ai/status``."""
+        return requests.request(method, self.url + path, timeout=120, **options)
+
+    def store(self, files: Sequence[Path]) -> None:
+        """Send DICOM files by C-STORE. Fails the test where one does not arrive."""
+        headers = [read_header(file) for file in files]
+        unsent = c_store([header for header in headers if header is not None], self.dicom_port)
+        assert None not in headers, "not every file is DICOM"
+        assert not unsent, unsent
+
+
+StartPacs = Callable[..., Pacs]
+
+
+@pytest.fixture
+def orthanc_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartPacs]:
+    """A factory of running Orthancs with the plugin, each over a folder and ports of its own.
+
+    ``orthanc_server(chest_ai={...}, orthanc={...}, stable_age=1)``; ``chest_ai`` is the plugin's section.
+    Whatever still runs at the end is killed; where the test failed, the logs are shown.
+    """
+    if not Path(ORTHANC).exists():
+        pytest.skip("Orthanc is not installed")
+    started: list[Pacs] = []
+
+    def start(
+        *,
+        chest_ai: Mapping[str, Any] | None = None,
+        orthanc: Mapping[str, Any] | None = None,
+        stable_age: int = 1,
+    ) -> Pacs:
+        folder = tmp_path / f"pacs{len(started)}"
+        pacs = Pacs(folder, stable_age=stable_age, chest_ai=chest_ai, orthanc=orthanc)
+        started.append(pacs)
+        pacs.start()
+        return pacs
+
+    yield start
+    for pacs in started:
+        pacs.kill()
+        if request.node.stash.get(_FAILED, False):
+            print(f"--- {pacs.log}\n{pacs.log_tail(80)}")
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember on the test itself that it failed, for fixtures that then show their logs."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
