@@ -1,0 +1,172 @@
+"""The Structured Report: Comprehensive SR with TID 1500 "Imaging Measurement Report" as its root.
+
+DICOM PS3.3 Section A.35.3 and PS3.16 TID 1500. Stays within what Comprehensive SR can say, which is
+what viewers show.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from highdicom.sr import (
+    CodeContentItem,
+    ComprehensiveSR,
+    ContainerContentItem,
+    DeviceObserverIdentifyingAttributes,
+    ImageContentItem,
+    LanguageOfContentItemAndDescendants,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    RelationshipTypeValues,
+    TextContentItem,
+    UIDRefContentItem,
+)
+from highdicom.sr.value_types import ContentSequence
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from plugin.imaging import Instance
+from plugin.results import concepts, sr_groups
+from plugin.results.common import SeriesLabel, finish, reference_header
+from plugin.results.findings import Findings
+from plugin.results.identity import Identity
+from plugin.results.summary import Earlier, summarise
+
+_MODALITY = {
+    "CT": codes.cid29.ComputedTomography,
+    "CR": codes.cid29.ComputedRadiography,
+    "DX": codes.cid29.DigitalRadiography,
+}
+
+
+def build_sr(
+    *,
+    findings: Findings,
+    sources: Sequence[Instance],
+    identity: Identity,
+    label: SeriesLabel,
+    segmentation: Dataset | None = None,
+    history: Sequence[Earlier] = (),
+    predecessors: Sequence[Dataset] = (),
+) -> Dataset:
+    """The Structured Report of one series, also of a rejected one (its remarks say why).
+
+    ``sources`` are the instances that were read (at least one, of one series), ``segmentation`` the SEG
+    made of the same findings, to which the volumes are tied. ``predecessors`` are earlier SRs that this
+    one replaces: datasets with SOP Class, SOP Instance, Series and Study Instance UID.
+    Raises ValueError where there are no sources.
+    """
+    if not sources:
+        raise ValueError("a report needs at least one source instance")
+    references = [reference_header(instance.header) for instance in sources]
+    groups = sr_groups.all_groups(
+        findings=findings,
+        references=references,
+        identity=identity,
+        texts=label.texts,
+        segmentation=segmentation,
+        history=history,
+    )
+    report = MeasurementReport(
+        observation_context=_observers(label),
+        procedure_reported=concepts.PROCEDURE[findings.modality],
+        imaging_measurements=groups,
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+            concepts.LANGUAGE[label.language]
+        ),
+    )
+    _insert_image_library(report[0].ContentSequence, references)
+    report[0].ContentSequence.append(_words(findings, label, history))
+    evidence = [*references, *([segmentation] if segmentation is not None else [])]
+    result = ComprehensiveSR(
+        evidence=evidence,
+        content=report,
+        series_instance_uid=identity.series_instance_uid("sr"),
+        series_number=label.numbers["sr"],
+        sop_instance_uid=identity.sop_instance_uid("sr"),
+        instance_number=1,
+        manufacturer=label.manufacturer,
+        is_complete=True,
+        is_verified=False,
+        previous_versions=list(predecessors) or None,
+        coding_schemes=concepts.coding_schemes(),
+    )
+    return finish(result, kind="sr", source=sources[0].header, identity=identity, label=label)
+
+
+def _observers(label: SeriesLabel) -> ObservationContext:
+    """The device that observed (TID 1004); its UID is that of this software in this version."""
+    seed = f"{label.manufacturer} {label.model_name} {label.software_version} {label.device_serial}"
+    device = DeviceObserverIdentifyingAttributes(
+        uid=f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, seed).int}",
+        name=label.model_name,
+        manufacturer_name=label.manufacturer,
+        model_name=f"{label.model_name} {label.software_version}",
+        serial_number=label.device_serial,
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=codes.DCM.Device, observer_identifying_attributes=device
+        )
+    )
+
+
+def _insert_image_library(content: ContentSequence, references: Sequence[Dataset]) -> None:
+    """Put the image library (TID 1600) before the measurements: one group, as all is one series.
+
+    What is common to the series is said once for the group, so that a CT of a thousand slices keeps
+    a small report.
+    """
+    first = references[0]
+    group = ContainerContentItem(
+        name=codes.DCM.ImageLibraryGroup, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    group.ContentSequence = ContentSequence()
+    modality = _MODALITY.get(first.get("Modality", ""))
+    context = RelationshipTypeValues.HAS_ACQ_CONTEXT
+    if modality is not None:
+        group.ContentSequence.append(
+            CodeContentItem(name=codes.DCM.Modality, value=modality, relationship_type=context)
+        )
+    group.ContentSequence.append(
+        CodeContentItem(name=codes.DCM.TargetRegion, value=concepts.CHEST, relationship_type=context)
+    )
+    if "FrameOfReferenceUID" in first:
+        group.ContentSequence.append(
+            UIDRefContentItem(
+                name=codes.DCM.FrameOfReferenceUID,
+                value=first.FrameOfReferenceUID,
+                relationship_type=context,
+            )
+        )
+    group.ContentSequence.extend(_library_entry(reference) for reference in references)
+    library = ContainerContentItem(
+        name=codes.DCM.ImageLibrary, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    library.ContentSequence = ContentSequence([group])
+    content.insert(len(content) - 1, library)
+
+
+def _library_entry(reference: Dataset) -> ImageContentItem:
+    return ImageContentItem(
+        name=codes.SCT.Source,
+        referenced_sop_class_uid=reference.SOPClassUID,
+        referenced_sop_instance_uid=reference.SOPInstanceUID,
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+
+
+def _words(findings: Findings, label: SeriesLabel, history: Sequence[Earlier]) -> ContainerContentItem:
+    """The container of TID 1500 for what is said of the whole study: the summary, and each remark."""
+    container = ContainerContentItem(
+        name=concepts.QUALITATIVE, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    said = [(concepts.SUMMARY, summarise(findings, label.texts, history))]
+    said += [(concepts.COMMENT, f"{r.message} [{r.code}]") for r in findings.remarks]
+    container.ContentSequence = ContentSequence(
+        TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
+        for name, text in said
+    )
+    return container

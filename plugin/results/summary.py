@@ -1,0 +1,101 @@
+"""What was found in a few sentences, the same in the SR and on the PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from plugin.results.findings import Classification, Findings, LungMeasurements, Severity
+from plugin.results.texts import Texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """An earlier result of the same patient: the day of its images, and the percentage of both lungs
+    that the findings took (0 to 100)."""
+
+    day: date
+    percent: float
+
+
+def rejected(findings: Findings) -> bool:
+    """True when a remark ended the reading."""
+    return any(remark.severity is Severity.REJECT for remark in findings.remarks)
+
+
+def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
+    """One paragraph in the language of ``texts`` that a reader understands without the numbers' context."""
+    remarks = " ".join(remark.message.rstrip(".") + "." for remark in findings.remarks)
+    if rejected(findings):
+        return f"{texts('summary.rejected', reasons=remarks)} {texts('disclaimer')}"
+    parts = [_call(classification, texts) for classification in findings.classifications]
+    if len({c.positive for c in findings.classifications}) > 1:
+        parts.append(texts("summary.disagree"))
+    if findings.modality == "ct":
+        parts.append(_lungs(findings.lungs, texts))
+    if findings.lungs is not None and history:
+        parts.append(course_sentence(findings.lungs.percent, history, texts))
+    if remarks:
+        parts.append(texts("summary.remarks", remarks=remarks))
+    return " ".join([*parts, texts("disclaimer")])
+
+
+def answer(classification: Classification, texts: Texts) -> str:
+    """Whether the finding was called, in words; names the class that was called instead where one was."""
+    if classification.positive:
+        return texts("summary.positive")
+    if len(classification.classes) > 2:
+        return texts("summary.other", called=classification.called)
+    return texts("summary.negative")
+
+
+def where(classification: Classification, texts: Texts) -> str:
+    """What the classifier looked at: a projection of the CT, or the X-ray."""
+    return texts(f"projection.{classification.projection or 'none'}")
+
+
+def latest(history: Sequence[Earlier]) -> Earlier:
+    """The last of the earlier results. Raises ValueError where there is none."""
+    return max(history, key=lambda earlier: earlier.day)
+
+
+def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) -> str:
+    """The change in the percentage of lung involved since the last of the earlier results."""
+    before = latest(history)
+    change = percent - before.percent
+    sign = "+" if change > 0 else ""
+    return texts(
+        "summary.course",
+        date=texts.date(before.day),
+        change=f"{sign}{texts.number(change, 1)}",
+        before=texts.percent(before.percent, 1),
+    )
+
+
+def _call(classification: Classification, texts: Texts) -> str:
+    finding = classification.finding
+    return texts(
+        "summary.call",
+        meaning=finding.meaning,
+        answer=answer(classification, texts),
+        probability=texts.percent(100 * finding.probability),
+        threshold=texts.percent(100 * finding.threshold),
+        where=where(classification, texts),
+        model=classification.algorithm.name,
+    )
+
+
+def _lungs(lungs: LungMeasurements | None, texts: Texts) -> str:
+    if lungs is None:
+        return texts("summary.no_lungs")
+    if lungs.findings_ml <= 0:
+        return texts("summary.clear", volume=texts.number(lungs.volume_ml))
+    return texts(
+        "summary.lungs",
+        percent=texts.percent(lungs.percent, 1),
+        findings=texts.number(lungs.findings_ml),
+        volume=texts.number(lungs.volume_ml),
+        right=texts.percent(lungs.right.percent, 1),
+        left=texts.percent(lungs.left.percent, 1),
+    )

@@ -1,0 +1,68 @@
+"""The words of the reports, from the one file of texts beside this module, in the site's language."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LANGUAGES = ("en", "pt")
+
+_FILE = Path(__file__).with_name("texts.toml")
+
+
+@cache
+def all_texts() -> dict[str, dict[str, str]]:
+    """Every text: dotted key to language to words."""
+    return dict(_flattened(tomllib.loads(_FILE.read_text(encoding="utf-8"))))
+
+
+def _flattened(table: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[str, str]]]:
+    if all(isinstance(value, str) for value in table.values()):
+        return [(prefix, table)]
+    return [
+        entry
+        for key, value in table.items()
+        for entry in _flattened(value, f"{prefix}.{key}" if prefix else key)
+    ]
+
+
+class Texts:
+    """The texts in one language. Calling it with a key gives the words with their places filled."""
+
+    def __init__(self, language: str) -> None:
+        """``language`` is one of :data:`LANGUAGES`; raises ValueError for another."""
+        if language not in LANGUAGES:
+            raise ValueError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")
+        self.language = language
+
+    def __call__(self, key: str, **places: object) -> str:
+        """The words of ``key``. Raises KeyError for an unknown key or a place that is not given."""
+        return all_texts()[key][self.language].format(**places)
+
+    def optional(self, key: str, default: str) -> str:
+        """The words of ``key`` where the file has them, else ``default``."""
+        entry = all_texts().get(key)
+        return entry[self.language] if entry else default
+
+    def number(self, value: float, digits: int = 0) -> str:
+        """A number with that many decimals, with the language's decimal sign."""
+        text = f"{value:.{digits}f}"
+        if float(text) == 0:
+            text = text.lstrip("-")
+        return text.replace(".", ",") if self.language == "pt" else text
+
+    def percent(self, value: float, digits: int = 0) -> str:
+        """A percentage (0 to 100) with its sign; a small share is never shown as none, nor all but all."""
+        least = 10.0**-digits
+        if 0 < value < least:
+            return f"< {self.number(least, digits)} %"
+        if 100 - least < value < 100:
+            return f"> {self.number(100 - least, digits)} %"
+        return f"{self.number(value, digits)} %"
+
+    def date(self, day: date) -> str:
+        """A date as ISO 8601 writes it, which reads the same in every country."""
+        return day.isoformat()
