@@ -31,7 +31,7 @@ class Intake:
     """Keeps the ledger abreast of what Orthanc holds. Used by one thread at a time."""
 
     def __init__(self, pacs: Pacs, ledger: Ledger, *, stable_age: float, backlog_days: float) -> None:
-        """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far the first look back goes."""
+        """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first."""
         self._pacs = pacs
         self._ledger = ledger
         self._stable_age = stable_age

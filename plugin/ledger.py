@@ -146,7 +146,6 @@ class Ledger:
             values = {
                 "state": State.RUNNING,
                 "due_at": None,
-                "forced": False,
                 "attempts": row["attempts"] + 1,
             }
             self._update(connection, row["series"], **values)
@@ -191,6 +190,7 @@ class Ledger:
                 series,
                 state=State.WAITING if again else state,
                 attempts=0 if again else row["attempts"],
+                forced=False,
                 models=models,
                 outcome=outcome,
                 stored=list(stored),

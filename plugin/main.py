@@ -17,7 +17,6 @@ callback, since Orthanc takes one of each kind.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable
@@ -37,7 +36,7 @@ def register(site_on_change: OnChange | None = None) -> None:
     try:
         _find_packages()
         service = _build()
-    except Exception as error:  # a PACS never stays down because of this plugin
+    except Exception as error:  # noqa: BLE001 - a PACS never stays down because of this plugin
         why = f"{type(error).__name__}: {error}"
         orthanc.LogError(f"ChestAI: disabled: {why}")
     orthanc.RegisterRestCallback("/ai/(.*)", _rest_callback(service, why))
@@ -107,19 +106,15 @@ def _rest_callback(service: Any, why: str | None) -> Callable[..., None]:
 
         return rest_callback(service)
 
-    def disabled(output: Any, uri: str, **request: Any) -> None:
-        status = {
-            "state": "disabled",
-            "reason": why,
-            "version": None,
-            "counts": dict.fromkeys(("waiting", "running", "done", "rejected", "failed"), 0),
-            "models": [],
-            "running": [],
-        }
-        if uri.rstrip("/") in ("/ai", "/ai/status"):
-            output.AnswerBuffer(json.dumps(status).encode(), "application/json")
-        else:
-            output.SendHttpStatusCode(503)
+    from plugin.web.answers import send_json
+
+    def disabled(output: Any, uri: str, **_request: Any) -> None:
+        if uri.rstrip("/") not in ("/ai", "/ai/status"):
+            send_json(output, 503, {"error": f"disabled: {why}"})
+            return
+        counts = dict.fromkeys(("waiting", "running", "done", "rejected", "failed"), 0)
+        status = {"state": "disabled", "reason": why, "version": None, "counts": counts}
+        send_json(output, 200, status | {"models": [], "running": []})
 
     return disabled
 

@@ -17,6 +17,8 @@ from typing import Any
 import orthanc
 from pydicom.dataset import Dataset
 
+from plugin.pixels import TooLarge
+
 _CHANGES_PAGE = 500
 
 
@@ -39,10 +41,6 @@ class SeriesRecord:
     modality: str
     instances: tuple[str, ...]
     stable: bool
-
-
-class InstanceTooLarge(Exception):
-    """An instance's file is larger than the setting allows to be read into memory."""
 
 
 class Pacs:
@@ -92,12 +90,11 @@ class Pacs:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def read_instance(self, instance: str) -> bytes:
-        """The DICOM file of an instance. Raises InstanceTooLarge beyond the limit of the settings."""
+        """The DICOM file of an instance. Raises TooLarge beyond the limit of the settings."""
         size = int(_get(f"/instances/{instance}/attachments/dicom/size"))
         if size > self._max_bytes:
-            raise InstanceTooLarge(
-                f"an instance has {size >> 20} MiB; the limit is {self._max_bytes >> 20} MiB"
-            )
+            message = f"an instance has {size >> 20} MiB, the limit is {self._max_bytes >> 20} MiB"
+            raise TooLarge(message, instance_id=instance)
         return _get(f"/instances/{instance}/file")
 
     def store(self, dicom: bytes) -> str:
@@ -233,19 +230,6 @@ def is_protected(configuration: Mapping[str, Any]) -> bool:
     if not configuration.get("RemoteAccessAllowed", False):
         return True
     return bool(configuration.get("AuthenticationEnabled", True))
-
-
-def answer(output: Any, status: int, content: bytes, mime: str) -> None:
-    """Answer a request of Orthanc's HTTP server."""
-    if status == 200:
-        output.AnswerBuffer(content, mime)
-        return
-    output.SetHttpHeader("Content-Type", mime)
-    try:
-        output.SendHttpStatus(status, content)
-    except TypeError:
-        # Until Orthanc's Python plugin 4.2 the body was text with its length in bytes.
-        output.SendHttpStatus(status, content.decode(), len(content))
 
 
 def ledger_url(configuration: Mapping[str, Any]) -> str:

@@ -8,12 +8,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from plugin.imaging import ImagingError
 from plugin.job import Job
 from plugin.ledger import Entry, Ledger, State
 from plugin.lineup import Lineup
 from plugin.outcome import outcome
 from plugin.pipelines.reading import Stages
+from plugin.pixels import ImagingError
 from plugin.settings import Settings
 
 if TYPE_CHECKING:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from plugin import pacs
 from plugin.service import Service
+from plugin.web.answers import send_json
 from plugin.web.routes import HttpRequest, respond
 
 
@@ -20,8 +19,6 @@ def rest_callback(service: Service) -> Callable[..., None]:
             path=uri.removeprefix("/ai").strip("/"),
             arguments=request.get("get", {}),
         )
-        status, value = respond(service, asked)
-        content = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode()
-        pacs.answer(output, status, content, "application/json")
+        send_json(output, *respond(service, asked))
 
     return callback

@@ -1,0 +1,162 @@
+"""The ledger: what is owed survives kills, nothing is read twice, nothing is forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plugin.ledger import Ledger, State
+
+SERIES = "11111111-22222222-33333333-44444444-55555555"
+OTHER = "99999999-22222222-33333333-44444444-55555555"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    opened = Ledger(url)
+    yield opened
+    opened.close()
+
+
+def _settle(ledger: Ledger, series: str, state: State, content: str = "c", models: str = "m") -> None:
+    outcome = {"state": state.value, "content": content, "lineup": models}
+    ledger.settle(series, state, models=models, outcome=outcome, stored=["i1"])
+
+
+def test_a_new_ledger_has_no_position(ledger: Ledger) -> None:
+    assert ledger.position() is None
+    ledger.advance(7, {}, {})
+    ledger.advance(9, {}, {})
+    assert ledger.position() == 9
+
+
+def test_a_series_being_received_is_not_claimed(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: None})
+    assert ledger.claim() is None
+    assert ledger.next_due() is None
+    ledger.advance(2, {SERIES: "ct"}, {SERIES: time.time()})
+    entry = ledger.claim()
+    assert entry is not None
+    assert (entry.series, entry.state, entry.attempts) == (SERIES, State.RUNNING, 1)
+    assert ledger.claim() is None
+
+
+def test_x_rays_go_first(ledger: Ledger) -> None:
+    now = time.time()
+    ledger.advance(1, {SERIES: "ct", OTHER: "xray"}, {SERIES: now - 10, OTHER: now})
+    claimed = [entry.series for entry in (ledger.claim(), ledger.claim()) if entry]
+    assert claimed == [OTHER, SERIES]
+
+
+def test_a_kill_while_running_leaves_the_series_due(url: str, ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    assert ledger.claim() is not None
+    again = Ledger(url)  # a second process after a kill
+    again.restart(lineups={"ct": "m", "xray": "m"}, stable_age=60)
+    entry = again.claim()
+    assert entry is not None
+    assert entry.attempts == 2
+    again.close()
+
+
+def test_a_kill_before_stability_leaves_the_series_due_after_the_stable_age(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: None})
+    before = time.time()
+    ledger.restart(lineups={}, stable_age=30)
+    due = ledger.next_due()
+    assert due is not None
+    assert 29 < due - before < 32
+    assert ledger.claim() is None
+
+
+def test_a_series_that_grows_while_it_is_read_waits_again(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    ledger.claim()
+    ledger.advance(2, {SERIES: "ct"}, {SERIES: None})
+    _settle(ledger, SERIES, State.DONE)
+    entry = ledger.get(SERIES)
+    assert entry is not None
+    assert entry.state is State.WAITING
+    assert entry.due_at is None
+    assert entry.outcome is not None
+    ledger.advance(3, {SERIES: "ct"}, {SERIES: time.time()})
+    claimed = ledger.claim()
+    assert claimed is not None
+    assert claimed.attempts == 1
+
+
+def test_the_same_content_keeps_its_date(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    first = ledger.begin(SERIES, "content")
+    assert ledger.begin(SERIES, "content") == first
+    assert ledger.begin(SERIES, "other content") > first
+
+
+def test_what_is_about_to_be_stored_is_remembered(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    ledger.storing(SERIES, ["a", "b"])
+    ledger.storing(SERIES, ["b", "c"])
+    entry = ledger.get(SERIES)
+    assert entry is not None
+    assert entry.stored == ("a", "b", "c")
+
+
+def test_a_retry_is_due_later_and_a_stop_does_not_count(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    ledger.claim()
+    ledger.retry(SERIES, "no memory", delay=100)
+    assert ledger.claim() is None
+    entry = ledger.get(SERIES)
+    assert entry is not None
+    assert (entry.error, entry.attempts) == ("no memory", 1)
+    ledger.request(SERIES, "ct")
+    claimed = ledger.claim()
+    assert claimed is not None
+    assert (claimed.forced, claimed.attempts) == (True, 1)
+    ledger.give_back(SERIES)
+    again = ledger.claim()
+    assert again is not None
+    assert again.attempts == 1
+
+
+def test_a_failure_is_tried_again_with_other_models_only(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct", OTHER: "ct"}, {SERIES: time.time(), OTHER: time.time()})
+    for series, state in ((SERIES, State.FAILED), (OTHER, State.DONE)):
+        ledger.claim()
+        _settle(ledger, series, state)
+    ledger.restart(lineups={"ct": "m", "xray": "x"}, stable_age=1)
+    assert ledger.claim() is None
+    ledger.restart(lineups={"ct": "m2", "xray": "x"}, stable_age=1)
+    entry = ledger.claim()
+    assert entry is not None
+    assert entry.series == SERIES
+    assert ledger.claim() is None
+
+
+def test_listing_by_state_and_time(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct", OTHER: "xray"}, {SERIES: None, OTHER: time.time()})
+    ledger.claim()
+    _settle(ledger, OTHER, State.REJECTED)
+    assert ledger.counts()[State.REJECTED] == 1
+    assert ledger.counts()[State.WAITING] == 1
+    listed = ledger.entries(state=State.REJECTED, since=0, limit=10)
+    assert [entry.series for entry in listed] == [OTHER]
+    assert ledger.entries(state=None, since=time.time() + 5, limit=10) == []
+    ledger.forget(OTHER)
+    assert ledger.get(OTHER) is None
+
+
+def test_series_without_news_are_found(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: None})
+    assert ledger.still_receiving(time.time() - 1) == []
+    assert ledger.still_receiving(time.time() + 1) == [SERIES]
+    ledger.make_due(SERIES)
+    assert ledger.claim() is not None
