@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class Job:
 
     def run(self, entry: Entry) -> None:
         """Read the series unless it was read as it is, with these models, or is gone."""
+        if entry.due_at is not None:
+            self._stages.timings["wait"] = max(0.0, time.time() - entry.due_at)
         self._stages.enter("header")
         try:
             record = self._pacs.series(entry.series)

@@ -128,7 +128,8 @@ class Ledger:
     def claim(self) -> Entry | None:
         """Take the series that is due: X-rays first, for they take a second, then by the time due.
 
-        It is ``running`` from now on, and this counts as an attempt.
+        It is ``running`` from now on, and this counts as an attempt. The entry given tells when it was
+        due.
         """
         now = time.time()
         x_rays_first = sa.case((_series.c.modality == "xray", 0), else_=1)
@@ -149,7 +150,7 @@ class Ledger:
                 "attempts": row["attempts"] + 1,
             }
             self._update(connection, row["series"], **values)
-            return _entry({**row, **values})
+            return _entry({**row, **values, "due_at": row["due_at"]})
 
     def begin(self, series: str, content: str) -> float:
         """Say which content is being read; the time that dates its results (the first time it was)."""
@@ -190,7 +191,7 @@ class Ledger:
                 series,
                 state=State.WAITING if again else state,
                 attempts=0 if again else row["attempts"],
-                forced=False,
+                forced=again and row["forced"],
                 models=models,
                 outcome=outcome,
                 stored=list(stored),

@@ -1,0 +1,110 @@
+"""Steps that X-ray and CT share: asking a classifier, labelling results, ending with a rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin import __version__
+from plugin.imaging import Instance
+from plugin.models import Model, Prediction
+from plugin.pipelines.reading import Reading, Request
+from plugin.results.common import SeriesLabel
+from plugin.results.findings import ClassProbability, Classification, Findings, Remark, Severity, Verdict
+from plugin.results.sr import build_sr
+from plugin.settings import Settings
+
+REJECTION = "REJECTION"
+
+
+def label_of(settings: Settings) -> SeriesLabel:
+    """How the settings want the results labelled."""
+    numbers = settings.series_numbers
+    return SeriesLabel(
+        software_version=__version__,
+        description=settings.series_description,
+        numbers={
+            "sr": numbers.sr,
+            "pdf": numbers.pdf,
+            "seg": numbers.seg,
+            "attention": numbers.attention,
+        },
+        language=settings.language,
+        institution=settings.institution,
+    )
+
+
+def ask(model: Model, picture: npt.NDArray[np.float32]) -> tuple[Prediction, tuple[ClassProbability, ...]]:
+    """Run a classifier on one picture: its answer, and the probability of each class."""
+    prediction = model.predict(model.prepare(picture)[None])
+    classes = tuple(
+        ClassProbability(
+            name=c.name,
+            meaning=c.meaning,
+            code=c.code,
+            probability=float(probability),
+            threshold=c.threshold,
+        )
+        for c, probability in zip(model.classes, prediction.probabilities[0], strict=True)
+    )
+    return prediction, classes
+
+
+def classification(model: Model, classes: tuple[ClassProbability, ...]) -> Classification:
+    """What a classifier's probabilities say at its operating point.
+
+    The first class is the finding: called where its probability reaches its threshold. Otherwise the
+    likeliest of the others is, REJECTION aside.
+    """
+    finding, *others = classes
+    called = finding
+    if finding.probability < finding.threshold:
+        called = max((c for c in others if c.name != REJECTION), key=lambda c: c.probability)
+    projection = model.card.input.projection
+    return Classification(
+        algorithm=model.algorithm,
+        projection=projection.axis if projection else None,
+        classes=classes,
+        called=called.name,
+    )
+
+
+def network_rejection(model: Model, rejected: ClassProbability) -> Verdict:
+    """The verdict of a network on a series: rejected where the probability reaches the threshold."""
+    if rejected.probability < rejected.threshold:
+        return Verdict()
+    message = (
+        f"the network {model.card.name} does not take it for a whole {_SUBJECT[model.card.modality]} "
+        f"(probability {rejected.probability:.2f}, limit {rejected.threshold:.2f})"
+    )
+    return Verdict(remarks=(Remark(code="network_rejection", severity=Severity.REJECT, message=message),))
+
+
+def not_screened(modality: str) -> Remark:
+    """What is said where no network has looked whether the series is a chest at all."""
+    return Remark(
+        code="not_screened",
+        severity=Severity.WARN,
+        message=f"no network has checked that this is a whole {_SUBJECT[modality]}",
+    )
+
+
+def rejected(request: Request, modality: str, verdict: Verdict, sources: Sequence[Instance]) -> Reading:
+    """End with a rejection; with a short SR where the settings ask for one."""
+    findings = Findings(modality=modality, remarks=verdict.remarks)
+    reading = Reading(verdict=verdict, findings=None)
+    if request.settings.results.rejection_sr and sources:
+        request.stages.enter("results")
+        reading.results["sr"] = build_sr(
+            findings=findings,
+            sources=sources,
+            identity=request.identity,
+            label=label_of(request.settings),
+            predecessors=request.predecessors,
+        )
+    return reading
+
+
+_SUBJECT = {"xray": "frontal chest X-ray", "ct": "chest CT"}

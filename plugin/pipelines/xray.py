@@ -1,0 +1,83 @@
+"""A chest X-ray: screen, decode, classify, attention map, results."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin import imaging, screening
+from plugin.analysis.attention import attention_map
+from plugin.imaging import XrayImage
+from plugin.models import Model, ModelError, Prediction
+from plugin.pipelines import steps
+from plugin.pipelines.reading import Reading, Request
+from plugin.results.capture import build_attention
+from plugin.results.findings import Classification, Findings
+from plugin.results.pdf import build_pdf
+from plugin.results.pdf_xray import XrayMaterial
+from plugin.results.sr import build_sr
+
+
+def read(request: Request) -> Reading:
+    """Read one X-ray series: the first frontal film that passes the header rules.
+
+    Raises ModelError where no classifier is loaded, ImagingError where the film cannot be decoded.
+    """
+    if not request.lineup.xray:
+        raise ModelError("no X-ray classifier is loaded")
+    instances = imaging.read_instances(request.source)
+    verdict, chosen = screening.screen_xray(instances, request.settings.xray)
+    if not verdict.accepted:
+        return steps.rejected(request, "xray", verdict, instances)
+    request.stages.enter("decode")
+    image = imaging.read_xray(request.source, chosen[0])
+    request.stages.enter("classify")
+    classifications: list[Classification] = []
+    attention = None
+    for model in request.lineup.xray:
+        prediction, classes = steps.ask(model, image.pixels)
+        if model is request.lineup.xray[0]:
+            by_name = {c.name: c for c in classes}
+            if steps.REJECTION in by_name:
+                verdict = verdict.joined(steps.network_rejection(model, by_name[steps.REJECTION]))
+            if not verdict.accepted:
+                return steps.rejected(request, "xray", verdict, chosen)
+            attention = _attention(model, prediction, image)
+        classifications.append(steps.classification(model, classes))
+    findings = Findings(modality="xray", classifications=tuple(classifications), remarks=verdict.remarks)
+    return _results(request, image, findings, attention, Reading(verdict=verdict, findings=findings))
+
+
+def _attention(model: Model, prediction: Prediction, image: XrayImage) -> npt.NDArray[np.float32] | None:
+    """Where the network saw evidence for its finding, at the size of the film."""
+    if prediction.attention is None:
+        return None
+    spec = model.card.input
+    rows, columns = image.pixels.shape
+    return attention_map(
+        prediction.attention[0, 0],
+        rows=rows,
+        columns=columns,
+        input_shape=spec.shape[2:],
+        short_side=spec.resize.size,
+    )
+
+
+def _results(
+    request: Request,
+    image: XrayImage,
+    findings: Findings,
+    attention: npt.NDArray[np.float32] | None,
+    reading: Reading,
+) -> Reading:
+    request.stages.enter("results")
+    wanted, label = request.settings.results, steps.label_of(request.settings)
+    common = {"findings": findings, "identity": request.identity, "label": label}
+    if wanted.attention and attention is not None:
+        reading.results["attention"] = build_attention(image=image, attention=attention, **common)
+    if wanted.pdf:
+        material = XrayMaterial(image=image, attention=attention)
+        reading.results["pdf"] = build_pdf(sources=[image.source], material=material, **common)
+    if wanted.sr:
+        reading.results["sr"] = build_sr(sources=[image.source], predecessors=request.predecessors, **common)
+    return reading

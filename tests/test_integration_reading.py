@@ -1,0 +1,194 @@
+"""From C-STORE to stored results, on a real Orthanc with the real models."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from tests.conftest import StartPacs
+from tests.pacs_client import all_results, settled, status, wait_ready
+
+
+def test_both_synthetic_studies_are_read(orthanc_server: StartPacs, synthetic: dict[str, list[Path]]) -> None:
+    pacs = orthanc_server()
+    pacs.store([*synthetic["xray"], *synthetic["ct"]])
+    known = settled(pacs, 2)
+    by_modality = {entry["modality"]: entry for entry in known.values()}
+    for entry in known.values():
+        assert entry["state"] == "done", entry
+        assert entry["verdict"]["accepted"]
+        assert entry["error"] is None
+        assert entry["attempts"] == 1
+    x_ray, ct = by_modality["xray"], by_modality["ct"]
+    assert set(kind for kind, stored in x_ray["outputs"].items() if stored) == {"sr", "pdf", "attention"}
+    assert set(kind for kind, stored in ct["outputs"].items() if stored) == {"sr", "pdf", "seg"}
+    lungs = ct["findings"]["lungs"]
+    assert 2000 < lungs["both"]["volume_ml"] < 8000
+    for side in ("left", "right"):
+        assert 0.3 < lungs[side]["volume_ml"] / lungs["both"]["volume_ml"] < 0.7
+    assert all(seconds >= 0 for seconds in ct["timings"].values())
+    for entry in known.values():
+        source = pacs.get(f"/series/{entry['series']}/study")["ID"]
+        for stored in filter(None, entry["outputs"].values()):
+            assert pacs.get(f"/instances/{stored}/study")["ID"] == source
+    # The plugin's own results have become stable by now, and start nothing.
+    assert status(pacs)["counts"] == {"waiting": 0, "running": 0, "done": 2, "rejected": 0, "failed": 0}
+    assert {kind: len(found) for kind, found in all_results(pacs).items()} == {
+        "SR": 2, "DOC": 2, "SEG": 1, "OT": 1,
+    }  # fmt: skip
+
+
+def test_the_same_again_gives_no_second_result(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server()
+    pacs.store(synthetic["xray"])
+    (series,) = settled(pacs, 1)
+    before = all_results(pacs)
+    finished = pacs.get(f"/ai/series/{series}")["updated_at"]
+    pacs.store(synthetic["xray"])
+    answer = pacs.request("POST", f"/ai/series/{series}/run")
+    assert answer.status_code == 200, answer.text
+    settled(pacs, 1)
+    again = pacs.get(f"/ai/series/{series}")
+    assert again["updated_at"] > finished
+    assert again["superseded"] == []
+    assert all_results(pacs) == before
+
+
+def test_overwritten_instances_are_not_read_twice(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server(orthanc={"OverwriteInstances": True})
+    pacs.store(synthetic["xray"])
+    (series,) = settled(pacs, 1)
+    before = all_results(pacs)
+    timings = pacs.get(f"/ai/series/{series}")["timings"]
+    pacs.store(synthetic["xray"])
+    again = settled(pacs, 1)[series]
+    assert again["timings"] == timings, "it was read again"
+    assert all_results(pacs) == before
+
+
+@pytest.mark.parametrize("superseded", ["delete", "keep"])
+def test_a_series_that_grew_is_read_again(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]], superseded: str
+) -> None:
+    pacs = orthanc_server(chest_ai={"Superseded": superseded})
+    slices = synthetic["small_ct"]
+    pacs.store(slices[4:])
+    (series,) = settled(pacs, 1)
+    first = pacs.get(f"/ai/series/{series}")
+    assert first["state"] == "done", first
+    pacs.store(slices[:4])
+
+    second = settled(pacs, 1)[series]
+    while second["outputs"] == first["outputs"]:
+        second = settled(pacs, 1)[series]
+    old = {stored for stored in first["outputs"].values() if stored}
+    new = {stored for stored in second["outputs"].values() if stored}
+    assert not old & new
+    assert old <= set(second["superseded"])
+    held = {stored for found in all_results(pacs).values() for stored in found}
+    assert held == (new if superseded == "delete" else new | old)
+    report = pydicom.dcmread(io.BytesIO(pacs.read(f"/instances/{second['outputs']['sr']}/file")))
+    assert report.PredecessorDocumentsSequence
+
+
+def test_a_lost_ledger_is_made_up_from_the_pacs(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server()
+    pacs.store(synthetic["xray"])
+    (series,) = settled(pacs, 1)
+    first = pacs.get(f"/ai/series/{series}")
+    before = all_results(pacs)
+    pacs.stop()
+    for file in (pacs.data / "db").glob("chest-ai.sqlite*"):
+        file.unlink()
+    pacs.start()
+    again = settled(pacs, 1)[series]
+    assert (again["outputs"], again["timings"]) == (first["outputs"], first["timings"])
+    assert all_results(pacs) == before
+
+
+def test_a_deleted_series_is_forgotten(orthanc_server: StartPacs, synthetic: dict[str, list[Path]]) -> None:
+    pacs = orthanc_server()
+    pacs.store(synthetic["xray"])
+    (series,) = settled(pacs, 1)
+    pacs.request("DELETE", f"/series/{series}").raise_for_status()
+    answer = pacs.request("POST", f"/ai/series/{series}/run")
+    assert answer.status_code == 404
+
+
+def test_what_the_settings_switch_off_is_not_stored(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server(chest_ai={"Results": {"Pdf": False, "Attention": False}})
+    pacs.store(synthetic["xray"])
+    (entry,) = settled(pacs, 1).values()
+    assert [kind for kind, stored in entry["outputs"].items() if stored] == ["sr"]
+
+
+def test_a_rejected_series_says_why(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    hip = pydicom.dcmread(synthetic["xray"][0])
+    hip.BodyPartExamined = "HIP"
+    hip.SOPInstanceUID = hip.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    hip.SeriesInstanceUID = pydicom.uid.generate_uid()
+    hip.save_as(tmp_path / "hip.dcm")
+    pacs = orthanc_server(chest_ai={"Results": {"RejectionSr": True}})
+    pacs.store([tmp_path / "hip.dcm"])
+    (entry,) = settled(pacs, 1).values()
+    assert entry["state"] == "rejected"
+    assert not entry["verdict"]["accepted"]
+    assert "body_part" in [reason["code"] for reason in entry["verdict"]["reasons"]]
+    assert [kind for kind, stored in entry["outputs"].items() if stored] == ["sr"]
+
+
+def test_every_odd_file_settles_or_is_no_candidate(orthanc_server: StartPacs, data: Path) -> None:
+    pacs = orthanc_server()
+    wait_ready(pacs)
+    files = sorted((data / "dicom" / "odd").rglob("*.dcm"))
+    assert len(files) == 39
+    pacs.upload(files)
+    candidates = {
+        series
+        for series in pacs.get("/series")
+        if "is not read" not in pacs.request("GET", f"/ai/series/{series}").text
+    }
+    known = settled(pacs, len(candidates), seconds=300)
+    assert set(known) == candidates
+    assert pacs.get("/system")
+    for entry in known.values():
+        assert entry["state"] == "done" or entry["error"] or entry["verdict"]["reasons"], entry
+
+
+def test_one_patient_two_days_shows_the_course(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    pacs = orthanc_server()
+    pacs.store(synthetic["small_ct"])
+    settled(pacs, 1)
+    later = []
+    study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    for number, file in enumerate(synthetic["small_ct"]):
+        instance = pydicom.dcmread(file)
+        instance.StudyInstanceUID, instance.SeriesInstanceUID = study, series
+        instance.SOPInstanceUID = instance.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        instance.StudyDate = "20991231"
+        later.append(tmp_path / f"{number}.dcm")
+        instance.save_as(later[-1])
+    pacs.store(later)
+    known = settled(pacs, 2)
+    reports = [
+        pydicom.dcmread(io.BytesIO(pacs.read(f"/instances/{entry['outputs']['sr']}/file")))
+        for entry in known.values()
+    ]
+    texts = {report.StudyDate: str(report.ContentSequence) for report in reports}
+    assert "since" in texts["20991231"]
+    assert len(texts) == 2

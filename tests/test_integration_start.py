@@ -1,0 +1,107 @@
+"""Whatever is wrong with the plugin, Orthanc starts, answers and stops; the status route says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import ROOT, StartPacs
+from tests.pacs_client import wait_ready
+
+
+def test_without_models_the_plugin_is_disabled_and_orthanc_runs(
+    orthanc_server: StartPacs, tmp_path: Path
+) -> None:
+    empty = tmp_path / "no_models"
+    empty.mkdir()
+    pacs = orthanc_server(chest_ai={"ModelsFolder": str(empty)})
+    status = wait_ready(pacs)
+    assert status["state"] == "disabled"
+    assert "no model for Xray" in status["reason"]
+    assert pacs.get("/system")["DicomAet"] == "ORTHANC"
+    pacs.stop()
+
+
+def test_a_wrong_setting_is_named(orthanc_server: StartPacs) -> None:
+    pacs = orthanc_server(chest_ai={"Treads": 2})
+    status = wait_ready(pacs)
+    assert status["state"] == "disabled"
+    assert "ChestAI.Treads" in status["reason"]
+    answer = pacs.request("GET", "/ai/series")
+    assert answer.status_code == 503
+    assert "ChestAI.Treads" in answer.json()["error"]
+    pacs.stop()
+
+
+def test_a_broken_model_is_left_out(orthanc_server: StartPacs, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for folder in (ROOT / "onnx_models").glob("*/"):
+        (models / folder.name).mkdir(parents=True)
+        for file in folder.iterdir():
+            (models / folder.name / file.name).symlink_to(file)
+    broken = next(models.glob("ct-seg*"))
+    content = bytearray((broken / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (broken / "model.onnx").unlink()
+    (broken / "model.onnx").write_bytes(content)
+    status = wait_ready(orthanc_server(chest_ai={"ModelsFolder": str(models)}))
+    assert status["state"] == "degraded"
+    assert broken.name in status["reason"]
+    assert "SHA-256" in status["reason"]
+    assert broken.name not in [model["name"] for model in status["models"]]
+
+
+def test_a_missing_library_is_named(orthanc_server: StartPacs, tmp_path: Path) -> None:
+    script = tmp_path / "site.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "sys.modules['sqlalchemy'] = None\n"
+        "from plugin.main import register\n"
+        "register()\n"
+    )
+    status = wait_ready(orthanc_server(orthanc={"PythonScript": str(script)}))
+    assert status["state"] == "disabled"
+    assert "sqlalchemy" in status["reason"]
+
+
+def test_a_site_registers_the_plugin_from_its_own_script(orthanc_server: StartPacs, tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    script = tmp_path / "site.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from plugin.main import register\n"
+        f"register(lambda change, level, resource: open({str(heard)!r}, 'a').write(str(change)))\n"
+    )
+    status = wait_ready(orthanc_server(orthanc={"PythonScript": str(script)}))
+    assert status["state"] == "ready", status["reason"]
+    assert heard.read_text()
+
+
+def test_remote_access_without_users_disables_the_plugin(orthanc_server: StartPacs) -> None:
+    open_to_all = {"RemoteAccessAllowed": True, "AuthenticationEnabled": False}
+    status = wait_ready(orthanc_server(orthanc=open_to_all))
+    assert status["state"] == "disabled"
+    assert "RegisteredUsers" in status["reason"]
+    trusted = wait_ready(orthanc_server(orthanc=open_to_all, chest_ai={"TrustedNetwork": True}))
+    assert trusted["state"] == "ready", trusted["reason"]
+
+
+def test_what_is_not_there_is_answered_with_a_reason(orthanc_server: StartPacs) -> None:
+    pacs = orthanc_server()
+    wait_ready(pacs)
+    nothing = "00000000-00000000-00000000-00000000-00000000"
+    for method, path, code in (
+        ("GET", f"/ai/series/{nothing}", 404),
+        ("POST", f"/ai/series/{nothing}/run", 404),
+        ("GET", "/ai/nothing", 404),
+        ("POST", "/ai/status", 405),
+        ("GET", "/ai/series?state=asleep", 400),
+        ("GET", "/ai/series?limit=0", 400),
+        ("GET", "/ai/series?since=yesterday", 400),
+    ):
+        answer = pacs.request(method, path)
+        assert answer.status_code == code, (path, answer.text)
+        assert answer.json()["error"]
+    assert pacs.get("/ai/series") == []
+    assert len(pacs.get("/ai/models")) == len(pacs.get("/ai/status")["models"])
