@@ -1,0 +1,123 @@
+"""The report as Encapsulated PDF: one page a reader takes in within ten seconds.
+
+DICOM PS3.3 Section A.45.1. The page itself is set by ``pdf_answer``, ``pdf_ct`` and ``pdf_xray``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+
+from plugin.imaging import Instance
+from plugin.results import pdf_answer, pdf_ct, pdf_xray
+from plugin.results.common import SeriesLabel, finish, source_identity
+from plugin.results.findings import Findings
+from plugin.results.identity import Identity
+from plugin.results.pdf_course import course
+from plugin.results.pdf_ct import CtMaterial
+from plugin.results.pdf_page import Page
+from plugin.results.pdf_xray import XrayMaterial
+from plugin.results.summary import Earlier
+
+_TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
+
+
+def build_pdf(
+    *,
+    findings: Findings,
+    sources: Sequence[Instance],
+    identity: Identity,
+    label: SeriesLabel,
+    material: CtMaterial | XrayMaterial | None = None,
+    history: Sequence[Earlier] = (),
+) -> Dataset:
+    """The one-page report of a series as Encapsulated PDF.
+
+    ``sources`` are the instances that were read (at least one); ``material`` what pictures are made of,
+    None where there is nothing to show. Raises ValueError where there are no sources.
+    """
+    if not sources:
+        raise ValueError("a report needs at least one source instance")
+    pages = render(
+        findings=findings,
+        source=sources[0].header,
+        identity=identity,
+        label=label,
+        material=material,
+        history=history,
+    )
+    result = _encapsulated(pages, sources)
+    result.DocumentTitle = label.texts(f"pdf.title.{findings.modality}")
+    return finish(result, kind="pdf", source=sources[0].header, identity=identity, label=label)
+
+
+def render(
+    *,
+    findings: Findings,
+    source: Dataset,
+    identity: Identity,
+    label: SeriesLabel,
+    material: CtMaterial | XrayMaterial | None = None,
+    history: Sequence[Earlier] = (),
+) -> bytes:
+    """The PDF itself."""
+    texts = label.texts
+    patient = source_identity(source)
+    page = Page(
+        title=f"{texts(f'pdf.title.{findings.modality}')} - {patient.PatientID}",
+        subject=texts("disclaimer"),
+        author=f"{label.model_name} {label.software_version}",
+        language={"en": "en", "pt": "pt-BR"}[label.language],
+    )
+    y = pdf_answer.header(page, source, findings.modality, label)
+    y = pdf_answer.answer(page, y, findings, texts)
+    if isinstance(material, CtMaterial):
+        y = pdf_ct.pictures(page, y, material, texts)
+    if findings.lungs is not None:
+        y = pdf_ct.measurements(page, y, findings.lungs, material, texts)
+        if history:
+            current = Earlier(day=_day(patient, identity), percent=findings.lungs.percent)
+            y = course(page, y, current, history, texts)
+    if isinstance(material, XrayMaterial):
+        y = pdf_xray.pictures(page, y, material, texts)
+    y = pdf_answer.remarks(page, y, findings, texts)
+    pdf_answer.provenance(page, findings, texts)
+    pdf_answer.footer(page, source, identity, label)
+    return page.finished(identity.created)
+
+
+def _day(patient: Dataset, identity: Identity) -> date:
+    """The day of the study, or of this reading where the source does not say."""
+    if patient.StudyDate:
+        return datetime.strptime(str(patient.StudyDate), "%Y%m%d").date()
+    return identity.created.date()
+
+
+def _encapsulated(document: bytes, sources: Sequence[Instance]) -> Dataset:
+    """The modules of the Encapsulated PDF IOD besides those that all results share."""
+    result = Dataset()
+    result.file_meta = FileMetaDataset()
+    result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    result.SOPClassUID = EncapsulatedPDFStorage
+    result.Modality = "DOC"
+    result.ConversionType = "WSD"
+    result.BurnedInAnnotation = "YES"
+    result.AcquisitionDateTime = ""
+    result.VerificationFlag = "UNVERIFIED"
+    result.ConceptNameCodeSequence = [_TITLE]
+    result.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    result.EncapsulatedDocumentLength = len(document)
+    result.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
+    result.SourceInstanceSequence = [_reference(instance.header) for instance in sources]
+    return result
+
+
+def _reference(header: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item

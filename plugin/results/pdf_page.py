@@ -1,0 +1,157 @@
+"""One A4 page and how things are set on it: fonts, colours, lines, bars, pictures, header and footer.
+
+Knows nothing of findings. Lengths are in mm, sizes of type in points, colours are sRGB triples.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from fpdf import FPDF
+
+from plugin.results.pictures import Grey, Rgb, jpeg
+
+Colour = tuple[int, int, int]
+
+INK: Colour = (28, 33, 40)
+QUIET: Colour = (95, 103, 112)
+LINE: Colour = (205, 210, 216)
+PALE: Colour = (240, 242, 245)
+ACCENT: Colour = (29, 78, 128)
+WARNING: Colour = (176, 58, 18)
+AMBER: Colour = (255, 243, 214)
+
+LEFT, RIGHT, TOP, BOTTOM = 14.0, 196.0, 12.0, 285.0
+WIDTH = RIGHT - LEFT
+
+_FONTS = Path(__file__).with_name("fonts")
+_FALLBACKS = (
+    Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
+    Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
+    Path("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"),
+    Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+)
+"""Fonts of the system for scripts that Noto Sans lacks; the first that exist are used where needed."""
+
+
+class Area(NamedTuple):
+    """A rectangle of the page in mm."""
+
+    x: float
+    y: float
+    width: float
+    height: float = 0.0
+
+
+class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
+    """An A4 page that never breaks: what is set is set at a place, and text is fitted to its width."""
+
+    def __init__(self, *, title: str, subject: str, author: str, language: str) -> None:
+        super().__init__(format="A4", unit="mm")
+        self.set_auto_page_break(False)
+        self.c_margin = 0  # text starts where its box does
+        self.add_font("noto", "", _FONTS / "NotoSans-Regular.ttf")
+        self.add_font("noto", "B", _FONTS / "NotoSans-Bold.ttf")
+        self._fallback_loaded = False
+        self.set_title(title)
+        self.set_subject(subject)
+        self.set_author(author)
+        self.set_creator(author)
+        self.set_lang(language)
+        self.add_page()
+
+    def finished(self, created: datetime) -> bytes:
+        """The PDF's bytes, dated ``created`` (and so the same for the same content)."""
+        self.set_creation_date(created if created.tzinfo else created.replace(tzinfo=UTC))
+        return bytes(self.output())
+
+    def put(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 9,
+        bold: bool = False,
+        colour: Colour = INK,
+        width: float = WIDTH,
+        align: str = "L",
+    ) -> None:
+        """One line of text whose box starts at (x, y); what does not fit ``width`` ends in an ellipsis."""
+        self._style(size, bold, colour, text)
+        shown = self._fitted(text, width)
+        self.set_xy(x, y)
+        self.cell(width, size * 0.45, shown, align=align)
+
+    def paragraph(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 8.5,
+        colour: Colour = INK,
+        width: float = WIDTH,
+        lines: int = 12,
+        bold: bool = False,
+    ) -> float:
+        """Text in as many lines as it needs, at most ``lines``; returns y below the last one."""
+        self._style(size, bold, colour, text)
+        line_height = size * 0.48
+        self.set_xy(x, y)
+        broken = self.multi_cell(width, line_height, text, align="L", dry_run=True, output="LINES", padding=0)
+        if len(broken) > lines:
+            broken = [*broken[: lines - 1], self._fitted(f"{broken[lines - 1]} …………", width)]
+        for number, line in enumerate(broken):
+            self.set_xy(x, y + number * line_height)
+            self.cell(width, line_height, line, align="L")
+        return y + len(broken) * line_height
+
+    def rule(self, y: float, x: float = LEFT, to: float = RIGHT, colour: Colour = LINE) -> None:
+        """A thin horizontal line."""
+        self.set_draw_color(*colour)
+        self.set_line_width(0.2)
+        self.line(x, y, to, y)
+
+    def box(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+        """A filled rectangle."""
+        self.set_fill_color(*colour)
+        self.rect(x, y, width, height, style="F")
+
+    def heading(self, x: float, y: float, text: str, width: float = WIDTH) -> float:
+        """A small heading; returns y below it."""
+        self.put(x, y, text, size=8.5, bold=True, colour=ACCENT, width=width)
+        return y + 5.5
+
+    def picture(self, area: Area, pixels: Rgb | Grey, words: str) -> None:
+        """A picture that fills the rectangle; ``words`` say what it shows to who cannot see it."""
+        self.image(io.BytesIO(jpeg(pixels)), x=area.x, y=area.y, w=area.width, h=area.height, alt_text=words)
+
+    def _style(self, size: float, bold: bool, colour: Colour, text: str) -> None:
+        if not self._fallback_loaded and not self._covers(text):
+            self._load_fallback()
+        self.set_font("noto", "B" if bold else "", size)
+        self.set_text_color(*colour)
+
+    def _covers(self, text: str) -> bool:
+        known = self.fonts["noto"].cmap
+        return all(ord(character) in known for character in text)
+
+    def _load_fallback(self) -> None:
+        """Load the system's fonts for other scripts, once and only where a text needs one."""
+        present = [path for path in _FALLBACKS if path.exists()]
+        for path in present:
+            self.add_font(path.stem, "", path)
+        self.set_fallback_fonts([path.stem for path in present], exact_match=False)
+        self._fallback_loaded = True
+
+    def _fitted(self, text: str, width: float) -> str:
+        """The text, or as much of its beginning as fits with an ellipsis."""
+        if self.get_string_width(text) <= width:
+            return text
+        while text and self.get_string_width(f"{text}…") > width:
+            text = text[:-1]
+        return f"{text.rstrip()}…"

@@ -1,0 +1,63 @@
+"""The X-ray's part of the page: the picture beside where the network looked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin.imaging import XrayImage
+from plugin.results import pictures as pic
+from plugin.results.pdf_page import LEFT, QUIET, WIDTH, Area, Page
+from plugin.results.texts import Texts
+
+_GAP = 4.0
+_TALLEST = 118.0
+_PIXELS_PER_MM = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class XrayMaterial:
+    """What the pictures of an X-ray are made of.
+
+    ``attention``: float32, the picture's shape, in [0, 1], NaN where the network saw nothing; None
+    where the network gives no map.
+    """
+
+    image: XrayImage
+    attention: npt.NDArray[np.float32] | None
+
+
+def pictures(page: Page, y: float, material: XrayMaterial, texts: Texts) -> float:
+    """The picture, and beside it the attention map over it; returns y below."""
+    rows, columns = material.image.pixels.shape
+    width = (WIDTH - _GAP) / 2
+    height: float = width * rows / columns
+    if height > _TALLEST:
+        height, width = _TALLEST, _TALLEST * columns / rows
+    pixels = (round(width * _PIXELS_PER_MM), round(height * _PIXELS_PER_MM))
+    grey = pic.resized_float(material.image.pixels, *pixels)
+    top = page.heading(LEFT, y, texts("pdf.picture"), width)
+    plain = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    page.picture(Area(LEFT, top, width, height), plain, texts("pdf.picture"))
+    below = top + height + 1.5
+    if material.attention is None:
+        return below + 2
+    x = LEFT + (WIDTH + _GAP) / 2
+    page.heading(x, y, texts("pdf.attention"), width)
+    attention = pic.resized_float(material.attention, *pixels)
+    page.picture(Area(x, top, width, height), pic.heat_over(grey, attention), texts("pdf.attention"))
+    _scale(page, x, below, texts)
+    below = page.paragraph(
+        x + 52, below, texts("pdf.attention_words"), size=7, colour=QUIET, width=WIDTH / 2 - 54
+    )
+    return max(below, top + height + 8) + 2
+
+
+def _scale(page: Page, x: float, y: float, texts: Texts) -> None:
+    """The colours from little to much."""
+    ramp = np.repeat(np.linspace(0, 1, 200, dtype=np.float32)[None], 12, axis=0)
+    page.put(x, y, texts("pdf.little"), size=7, colour=QUIET, width=11)
+    page.picture(Area(x + 11, y + 0.4, 26, 2.4), pic.heat(ramp).astype(np.uint8), texts("pdf.scale"))
+    page.put(x + 39, y, texts("pdf.much"), size=7, colour=QUIET, width=12)
