@@ -1,0 +1,150 @@
+"""Mean projections of chest volumes: slabs with and without findings, whole and spoiled chests.
+
+HU are clipped to the window before the mean, as the plugin does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from export.data.ct import Volume
+from plugin.analysis import preprocess
+
+Axis = Literal["axial", "sagittal"]
+Float = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+#: The window of every CT network, so that the plugin needs one pair of projections.
+LOW, HIGH = -1024.0, 200.0
+#: A slab is positive from this share of findings in its lungs, negative without any; others are left.
+POSITIVE_SHARE, POSITIVE_ML = 0.02, 3.0
+#: A slab must hold at least this much lung.
+LEAST_LUNG_ML = 100.0
+
+
+def project(windowed: Float, axis: Axis) -> Float:
+    """(k, j, i) in [0, 1] to the picture that ``plugin.cards.Projection`` describes."""
+    if axis == "axial":
+        return windowed.mean(axis=0)
+    return np.ascontiguousarray(windowed.mean(axis=2)[::-1])
+
+
+def heal(volume: Volume, windowed: Float, draw: np.random.Generator) -> Float:
+    """The volume with its findings filled by healthy lung of the same slice, for training only.
+
+    Each voxel of the findings takes the value of a voxel of the slice's (else the volume's) healthy
+    lung, smoothed by one pixel.
+    """
+    healed = windowed.copy()
+    healthy = volume.lung & ~volume.lesion
+    everywhere = windowed[healthy]
+    for k in np.flatnonzero(volume.lesion.any(axis=(1, 2))):
+        source = windowed[k][healthy[k]]
+        if source.size < 50:
+            source = everywhere
+        holes = volume.lesion[k]
+        filled = windowed[k].copy()
+        filled[holes] = source[draw.integers(source.size, size=int(holes.sum()))]
+        healed[k][holes] = ndimage.gaussian_filter(filled, 1.0)[holes]
+    return healed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A projection: ``picture`` in [0, 1], its class ``label``, the volume's ``name`` and its ``kind``.
+
+    ``measured``: as it may come from a scanner, so that figures are taken from it.
+    """
+
+    picture: Float
+    label: int
+    name: str
+    kind: str
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """A volume turned so that axis 0 is projected away, with the lung and findings of each plane."""
+
+    planes: Float
+    step: float
+    lung: Float
+    findings: Float
+
+
+def _stack(volume: Volume, windowed: Float, axis: Axis, lesion: Mask) -> _Stack:
+    voxel = float(np.prod(volume.spacing)) / 1000
+    if axis == "axial":
+        lung, found = volume.lung.sum((1, 2)), lesion.sum((1, 2))
+        return _Stack(windowed, volume.spacing[0], lung * voxel, found * voxel)
+    planes = np.ascontiguousarray(windowed[::-1].transpose(2, 0, 1))
+    lung, found = volume.lung.sum((0, 1)), lesion.sum((0, 1))
+    return _Stack(planes, volume.spacing[2], lung * voxel, found * voxel)
+
+
+def label_of(findings_ml: float, lung_ml: float) -> int | None:
+    """1 with findings, 0 without any, None where it is neither sure nor lung."""
+    if lung_ml < LEAST_LUNG_ML:
+        return None
+    if findings_ml <= 0:
+        return 0
+    enough = findings_ml >= POSITIVE_ML and findings_ml >= POSITIVE_SHARE * lung_ml
+    return 1 if enough else None
+
+
+def slabs(
+    volume: Volume, axis: Axis, count: int, draw: np.random.Generator, *, training: bool
+) -> Iterator[Sample]:
+    """About ``count`` slabs of one volume, 8 mm to all of the lungs thick, and whole projections.
+
+    For training also from the healed volume, so that every position in the body is seen with and
+    without findings in one patient.
+    """
+    windowed = preprocess.window(volume.hu, LOW, HIGH)
+    kinds = [(windowed, volume.lesion, False)]
+    if training and volume.lesion.any():
+        kinds.append((heal(volume, windowed, draw), np.zeros_like(volume.lesion), True))
+    for values, lesion, altered in kinds:
+        stack = _stack(volume, values, axis, lesion)
+        yield from _whole(volume, stack, altered)
+        yield from _random(volume, stack, count // len(kinds), draw, altered)
+
+
+def _whole(volume: Volume, stack: _Stack, altered: bool) -> Iterator[Sample]:
+    label = label_of(float(stack.findings.sum()), float(stack.lung.sum()))
+    if label is None and not altered:
+        label = 0 if float(stack.findings.sum()) < POSITIVE_ML else 1
+    if label is not None:
+        kind = "healed" if altered else "whole"
+        yield Sample(stack.planes.mean(axis=0), label, volume.name, kind, not altered)
+
+
+def _random(
+    volume: Volume, stack: _Stack, count: int, draw: np.random.Generator, altered: bool
+) -> Iterator[Sample]:
+    inside = np.flatnonzero(stack.lung > 0)
+    first, last = int(inside[0]), int(inside[-1]) + 1
+    lungs = (last - first) * stack.step
+    sums = np.concatenate([np.zeros((1, *stack.planes.shape[1:])), stack.planes]).cumsum(axis=0)
+    made = 0
+    for _ in range(4 * count):
+        if made == count:
+            return
+        thickness = float(np.exp(draw.uniform(np.log(8.0), np.log(lungs))))
+        planes = max(1, round(thickness / stack.step))
+        begin = int(draw.integers(first, max(first + 1, last - planes + 1)))
+        end = min(begin + planes, len(stack.planes))
+        found, lung = float(stack.findings[begin:end].sum()), float(stack.lung[begin:end].sum())
+        label = label_of(found, lung)
+        if label is None:
+            continue
+        made += 1
+        picture = ((sums[end] - sums[begin]) / (end - begin)).astype(np.float32)
+        kind = "healed slab" if altered else "slab"
+        yield Sample(picture, label, volume.name, kind, not altered)

@@ -1,0 +1,213 @@
+"""What the segmentation network is worth: whole volumes read as the plugin reads them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from export.data import ct
+from export.figures import Array, Labels, figure
+from export.measured import Measured
+from plugin.analysis import preprocess
+from plugin.cards import Figure
+
+_log = logging.getLogger(__name__)
+Mask = npt.NDArray[np.bool_]
+
+THRESHOLD = 0.5
+BATCH = 8
+#: Below this a Dice of findings says nothing: a single voxel decides.
+SMALLEST_FINDINGS_ML = 1.0
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A network with its preprocessing: HU slices to lung and findings masks."""
+
+    network: nn.Module
+    size: int
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    def probabilities(self, hu: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """(k, j, i) HU to probabilities (k, 2, j, i)."""
+        rows, columns = hu.shape[1:]
+        result = np.empty((len(hu), 2, rows, columns), dtype=np.float32)
+        for start in range(0, len(hu), BATCH):
+            planes = [
+                preprocess.resize(preprocess.window(p, self.low, self.high), self.size, self.size)
+                for p in hu[start : start + BATCH]
+            ]
+            pictures = np.stack([preprocess.normalise(p, [self.mean] * 3, [self.std] * 3) for p in planes])
+            found = self._infer(torch.from_numpy(pictures)).numpy()
+            for i, channels in enumerate(found):
+                for c, plane in enumerate(channels):
+                    result[start + i, c] = preprocess.resize(plane, rows, columns)
+        return result
+
+    def _infer(self, pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = self.network(pictures.contiguous(memory_format=torch.channels_last))
+            return torch.sigmoid(logits)
+
+    def read(self, hu: npt.NDArray[np.generic]) -> tuple[Mask, Mask]:
+        """(k, j, i) HU to lung and findings after post-processing."""
+        found = self.probabilities(hu) >= THRESHOLD
+        lung = two_largest(found[:, 0])
+        return lung, found[:, 1] & lung
+
+
+def two_largest(mask: Mask) -> Mask:
+    """The two largest components of a mask, 26-connected."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    if count <= 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.isin(labels, np.argsort(sizes)[-2:])
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """Twice the overlap over the sum; 1 where both are empty."""
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One volume: Dice of lungs and (where there are any) findings, volumes in mL and % of lung."""
+
+    name: str
+    source: str
+    covid: bool
+    expert_lungs: bool
+    lung_dice: float
+    findings_dice: float | None
+    lung_ml: float
+    true_lung_ml: float
+    findings_ml: float
+    true_findings_ml: float
+
+    @property
+    def percent_error(self) -> float:
+        """Error of the findings' share of the lungs in percentage points."""
+        return 100 * (self.findings_ml / self.lung_ml - self.true_findings_ml / self.true_lung_ml)
+
+
+def read_volume(reader: Reader, name: str) -> Result:
+    """Read one volume and compare it with its masks."""
+    volume = ct.load_volume(name)
+    lung, findings = reader.read(volume.hu)
+    true_ml = volume.millilitres(volume.lesion)
+    measurable = true_ml >= SMALLEST_FINDINGS_ML
+    result = Result(
+        name=name,
+        source=volume.source,
+        covid=volume.covid,
+        expert_lungs=volume.expert_lungs,
+        lung_dice=dice(lung, volume.lung),
+        findings_dice=dice(findings, volume.lesion) if measurable else None,
+        lung_ml=volume.millilitres(lung),
+        true_lung_ml=volume.millilitres(volume.lung),
+        findings_ml=volume.millilitres(findings),
+        true_findings_ml=true_ml,
+    )
+    _log.info("%s", result)
+    return result
+
+
+def _mean(_labels: Labels, scores: Array) -> float:
+    return float(scores.mean()) if scores.size else float("nan")
+
+
+def _figure(name: str, cases: Mapping[str, float], on: str, command: str, remark: str = "") -> Figure:
+    """The mean of one value per case (volume or slice)."""
+    scores = np.asarray(list(cases.values()), dtype=np.float64)
+    labels = np.zeros(len(cases), dtype=np.int64)
+    return figure(name, _mean, labels, scores, list(cases), measured_on=on, command=command, remark=remark)
+
+
+def _listed(cases: Mapping[str, float], digits: int = 3) -> str:
+    return "; ".join(f"{name} {value:.{digits}f}" for name, value in cases.items())
+
+
+def findings_figures(results: Sequence[Result], command: str) -> list[Figure]:
+    """Dice of the findings over all volumes that have them, and by source."""
+    figures = []
+    for source in [None, *sorted({r.source for r in results if r.findings_dice is not None})]:
+        cases = {
+            r.name: r.findings_dice
+            for r in results
+            if r.findings_dice is not None and source in (None, r.source)
+        }
+        name = "findings Dice, mean over volumes" + (f", {source}" if source else "")
+        on = f"{len(cases)} held-out COVID-19 volumes, expert masks"
+        figures.append(_figure(name, cases, on, command, _listed(cases)))
+    return figures
+
+
+def lung_figures(results: Sequence[Result], command: str) -> list[Figure]:
+    """Dice of the lungs against derived and against experts' masks."""
+    figures = []
+    for expert, words in ((False, "derived"), (True, "expert")):
+        cases = {r.name: r.lung_dice for r in results if r.expert_lungs == expert}
+        on = f"{len(cases)} held-out volumes, {words} lung masks"
+        title = f"lung Dice, mean over volumes, {words} masks"
+        figures.append(_figure(title, cases, on, command, _listed(cases)))
+    return figures
+
+
+def volume_figures(results: Sequence[Result], command: str) -> list[Figure]:
+    """Bland-Altman of the findings' volume and share, and what is found where there is nothing."""
+    covid = [r for r in results if r.covid]
+    on = f"{len(covid)} held-out COVID-19 volumes (Bland-Altman)"
+    figures = []
+    for unit, errors in (
+        ("mL", {r.name: r.findings_ml - r.true_findings_ml for r in covid}),
+        ("percentage points of lung", {r.name: r.percent_error for r in covid}),
+    ):
+        bias = float(np.mean(list(errors.values())))
+        spread = 1.96 * float(np.std(list(errors.values()), ddof=1))
+        remark = f"limits of agreement {bias - spread:.1f} to {bias + spread:.1f}; "
+        title = f"findings volume error, {unit}"
+        figures.append(_figure(title, errors, on, command, remark + _listed(errors, 1)))
+    shares = {r.name: 100 * r.findings_ml / r.lung_ml for r in results if not r.covid}
+    on = f"{len(shares)} held-out chests without COVID-19 (tumours and nodules among them)"
+    title = "findings in % of lung where none are expected"
+    return [*figures, _figure(title, shares, on, command, _listed(shares, 2))]
+
+
+def slice_figure(reader: Reader, command: str) -> Figure:
+    """Dice of the lungs on single slices with experts' masks."""
+    cases = {
+        s.name: dice(reader.probabilities(s.hu[None])[0, 0] >= THRESHOLD, s.mask) for s in ct.lung_slices()
+    }
+    return _figure(
+        "lung Dice, mean over single slices, expert masks",
+        cases,
+        f"{len(cases)} slices of LungSegDB, in no training part",
+        command,
+        "grey values of a soft-tissue window brought back to HU: lung texture is lost",
+    )
+
+
+def measure(reader: Reader, fold: int, command: str) -> Measured:
+    """All figures of the TRAIN network on the patients of ``fold`` and the DICOM chest."""
+    results = [read_volume(reader, name) for name in [*ct.held_out(fold), ct.DICOM_CHEST]]
+    return Measured(
+        figures=(
+            *findings_figures(results, command),
+            *lung_figures(results, command),
+            slice_figure(reader, command),
+            *volume_figures(results, command),
+        )
+    )

@@ -1,0 +1,135 @@
+"""The training loop of the segmentation networks: resumable, seeded, on CPU or GPU."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from export.data.ct_segment import Batch, Sampler
+
+_log = logging.getLogger(__name__)
+CHECKPOINT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast a network is trained."""
+
+    steps: int
+    batch: int = 8
+    rate: float = 1.5e-3
+    warmup: int = 100
+    weight_decay: float = 1e-3
+    average: float = 0.995
+
+
+class Loss(nn.Module):
+    """Soft Dice over the batch, mean over the two channels, smooth 1, plus binary cross entropy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dice = DiceLoss(batch=True, smooth_nr=1.0, smooth_dr=1.0)
+
+    def forward(self, logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+        """Logits, target and its mask, each (N, 2, H, W)."""
+        entropy = functional.binary_cross_entropy_with_logits(logits, target, weight=known)
+        result: Tensor = self.dice(torch.sigmoid(logits) * known, target * known) + entropy
+        return result
+
+
+class Trainer:
+    """A network in training, with its running average, optimiser and place in the plan."""
+
+    def __init__(self, network: nn.Module, plan: Plan, mean: float, std: float, checkpoint: Path) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True
+        )
+        self.plan, self.mean, self.std, self.checkpoint = plan, mean, std, checkpoint
+        self.loss = Loss()
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay
+        )
+        self.step = 0
+        if checkpoint.exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        _log.info("%s: going on at step %d of %d", self.checkpoint, self.step, self.plan.steps)
+
+    def save(self) -> None:
+        """Write the checkpoint; a run cut off goes on from it."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+        partial = self.checkpoint.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def _rate(self) -> float:
+        """Linear warm-up, then half a cosine to a hundredth."""
+        if self.step < self.plan.warmup:
+            return self.plan.rate * (self.step + 1) / self.plan.warmup
+        done = (self.step - self.plan.warmup) / max(1, self.plan.steps - self.plan.warmup)
+        return self.plan.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+    def learn(self, batch: Batch) -> float:
+        """One step of the optimiser; the loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        image = ((batch.image - self.mean) / self.std).expand(-1, 3, -1, -1).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.network(image.contiguous(memory_format=torch.channels_last))
+        loss = self.loss(logits.float(), batch.target.to(self.device), batch.known.to(self.device))
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return float(loss.detach())
+
+    def run(self, sampler: Sampler) -> nn.Module:
+        """Train to the end of the plan and return the averaged network."""
+        self.network.train()
+        begun, first, total = time.monotonic(), self.step, 0.0
+        while self.step < self.plan.steps:
+            total += self.learn(sampler.batch(self.step, self.plan.batch))
+            if self.step % CHECKPOINT_EVERY == 0 or self.step == self.plan.steps:
+                self.save()
+                pace = (time.monotonic() - begun) / (self.step - first)
+                left = pace * (self.plan.steps - self.step) / 60
+                mean = total / min(CHECKPOINT_EVERY, self.step - first)
+                _log.info(
+                    "step %d/%d loss %.3f %.2f s/step %.0f min left",
+                    self.step,
+                    self.plan.steps,
+                    mean,
+                    pace,
+                    left,
+                )
+                total = 0.0
+        return self.averaged()
+
+    def averaged(self) -> nn.Module:
+        """The running average of the weights, on the CPU, ready to infer."""
+        module: nn.Module = self.average.module
+        return module.cpu().eval()
