@@ -6,7 +6,7 @@ DICOM PS3.3 Section A.45.1. The page itself is set by ``pdf_answer``, ``pdf_ct``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -17,9 +17,8 @@ from plugin.results import pdf_answer, pdf_ct, pdf_xray
 from plugin.results.common import SeriesLabel, finish, source_identity
 from plugin.results.findings import Findings
 from plugin.results.identity import Identity
-from plugin.results.pdf_course import course
 from plugin.results.pdf_ct import CtMaterial
-from plugin.results.pdf_page import Page
+from plugin.results.pdf_page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf_xray import XrayMaterial
 from plugin.results.summary import Earlier
 
@@ -75,26 +74,27 @@ def render(
     )
     y = pdf_answer.header(page, source, findings.modality, label)
     y = pdf_answer.answer(page, y, findings, texts)
-    if isinstance(material, CtMaterial):
-        y = pdf_ct.pictures(page, y, material, texts)
-    if findings.lungs is not None:
-        y = pdf_ct.measurements(page, y, findings.lungs, material, texts)
-        if history:
-            current = Earlier(day=_day(patient, identity), percent=findings.lungs.percent)
-            y = course(page, y, current, history, texts)
-    if isinstance(material, XrayMaterial):
-        y = pdf_xray.pictures(page, y, material, texts)
     y = pdf_answer.remarks(page, y, findings, texts)
+    room = pdf_answer.provenance_top(findings) - y
+    if isinstance(material, XrayMaterial):
+        pdf_xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
+    elif findings.modality == "ct":
+        current = _current(findings, patient, identity)
+        ct = pdf_ct.CtPart(material=material, lungs=findings.lungs, current=current, history=history)
+        pdf_ct.part(page, Area(LEFT, y, WIDTH, room), ct, texts)
     pdf_answer.provenance(page, findings, texts)
     pdf_answer.footer(page, source, identity, label)
     return page.finished(identity.created)
 
 
-def _day(patient: Dataset, identity: Identity) -> date:
-    """The day of the study, or of this reading where the source does not say."""
+def _current(findings: Findings, patient: Dataset, identity: Identity) -> Earlier | None:
+    """This result as a point in time: the day of the study, or of the reading where that is unknown."""
+    if findings.lungs is None:
+        return None
+    day = identity.created.date()
     if patient.StudyDate:
-        return datetime.strptime(str(patient.StudyDate), "%Y%m%d").date()
-    return identity.created.date()
+        day = datetime.strptime(str(patient.StudyDate), "%Y%m%d").date()
+    return Earlier(day=day, percent=findings.lungs.percent)
 
 
 def _encapsulated(document: bytes, sources: Sequence[Instance]) -> Dataset:

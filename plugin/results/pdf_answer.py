@@ -86,16 +86,15 @@ def _clock(value: str) -> str:
 def answer(page: Page, y: float, findings: Findings, texts: Texts) -> float:
     """The answer, then each classifier's certainty drawn against its operating point."""
     headline, colour = _headline(findings, texts)
-    figure = 46.0 if findings.lungs is not None else 0.0
+    figure = 46.0 if findings.modality == "ct" and not rejected(findings) else 0.0
     below = page.paragraph(
         LEFT, y, headline, size=14, bold=True, colour=colour, width=WIDTH - figure - 4, lines=2
     )
     top = below + 1.5
     for classification in findings.classifications:
         top = _certainty(page, top, classification, WIDTH - figure, texts)
-    if findings.lungs is not None:
-        area = Area(RIGHT - figure + 4, y, figure - 4, 20)
-        _share_of_lung(page, area, findings.lungs.percent, texts)
+    if figure:
+        _share_of_lung(page, Area(RIGHT - figure + 4, y, figure - 4, 20), findings, texts)
         top = max(top, y + 22)
     page.rule(top + 1)
     return top + 4
@@ -132,10 +131,10 @@ def _certainty(page: Page, y: float, classification: Classification, width: floa
     page.set_line_width(0.5)
     page.line(mark, y - 0.9, mark, y + height + 0.9)
     words = texts("pdf.operating_point", value=texts.percent(100 * finding.threshold))
-    page.put(mark - 30, y + height + 1.0, words, size=6.5, colour=QUIET, width=60, align="C")
+    page.put(mark - 30, y + height + 1.5, words, size=6.5, colour=QUIET, width=60, align="C")
     value = texts.percent(100 * finding.probability)
     page.put(left + bar + 2, y - 0.4, value, size=12, bold=True, colour=colour, width=20, align="R")
-    below = y + height + 5.2
+    below = y + height + 5.6
     if len(classification.classes) > 2:
         others = " · ".join(
             f"{c.meaning} {texts.percent(100 * c.probability)}" for c in classification.classes[1:]
@@ -145,30 +144,37 @@ def _certainty(page: Page, y: float, classification: Classification, width: floa
     return below
 
 
-def _share_of_lung(page: Page, area: Area, percent: float, texts: Texts) -> None:
+def _share_of_lung(page: Page, area: Area, findings: Findings, texts: Texts) -> None:
+    """The one figure of a CT: how much of the lungs is involved, or that no lungs were found."""
     x, y, width, height = area
     page.box(x, y, width, height, PALE)
-    page.put(x, y + 2.6, texts.percent(percent, 1), size=20, bold=True, colour=INK, width=width, align="C")
-    page.put(x, y + 13.6, texts("pdf.share"), size=8, colour=QUIET, width=width, align="C")
+    found = findings.lungs is not None
+    figure = texts.percent(findings.lungs.percent, 1) if findings.lungs is not None else "–"
+    page.put(x, y + 2.6, figure, size=20, bold=True, width=width, align="C")
+    words = texts("pdf.share" if found else "pdf.no_lungs")
+    page.put(x, y + 13.6, words, size=8, colour=QUIET, width=width, align="C")
 
 
 def remarks(page: Page, y: float, findings: Findings, texts: Texts) -> float:
-    """What has to be said of the series, if anything; returns y below."""
+    """What has to be said of the series, if anything; returns y below. The SR has those beyond six."""
     if not findings.remarks:
         return y
     y = page.heading(LEFT, y, texts("pdf.remarks"))
     for remark in findings.remarks[:6]:
         colour = WARNING if remark.severity is Severity.REJECT else INK
         y = page.paragraph(LEFT, y, f"• {remark.message}", size=8, colour=colour, lines=2) + 0.6
-    return y + 2
+    return y + 2.5
+
+
+def provenance_top(findings: Findings) -> float:
+    """Where the block on how the report was made begins: what is above it has the room up to there."""
+    return _FOOTER - 19.5 - _PROVENANCE_ROW * len(findings.algorithms)
 
 
 def provenance(page: Page, findings: Findings, texts: Texts) -> None:
-    """The models with their versions and files, and the limits, set upwards from the footer."""
-    algorithms = findings.algorithms
-    y = _FOOTER - 14 - _PROVENANCE_ROW * len(algorithms) - 5.5
-    y = page.heading(LEFT, y, texts("pdf.how"))
-    for algorithm in algorithms:
+    """The models with their versions and files, and the limits, at the foot of the page."""
+    y = page.heading(LEFT, provenance_top(findings), texts("pdf.how"))
+    for algorithm in findings.algorithms:
         page.put(LEFT, y, algorithm.title, size=7.5, width=66)
         page.put(LEFT + 68, y, _named(algorithm), size=7.5, width=48)
         page.put(LEFT + 118, y, f"SHA-256 {algorithm.sha256[:16]}…", size=7.5, colour=QUIET, width=40)

@@ -9,6 +9,9 @@ from plugin.results.pdf_page import ACCENT, INK, LEFT, LINE, QUIET, WIDTH, Page
 from plugin.results.summary import Earlier, course_sentence
 from plugin.results.texts import Texts
 
+HEIGHT = 46.0
+"""Room that the plot takes with its heading and dates, in mm."""
+
 _HEIGHT = 22.0
 _LABEL = 17.0
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from plugin.imaging import CtVolume
+from plugin.results import pdf_course as course_plot
 from plugin.results import pictures as pic
 from plugin.results.findings import LungMeasurements
-from plugin.results.pdf_page import INK, LEFT, LINE, QUIET, WIDTH, Area, Page
+from plugin.results.pdf_page import INK, LINE, QUIET, Area, Page
+from plugin.results.summary import Earlier
 from plugin.results.texts import Texts
 
-_GAP = 2.0
+_GAP, _HEADING, _CAPTION = 2.0, 5.5, 5.5
+_PER_ROW = 3
 _OVERVIEW = 50.0
-_TALLEST = 72.0
-_SLICES = 6
+_TABLE_WIDTH = 104.0
 _PIXELS_PER_MM = 9
+# Heights of the blocks in mm: one row of slices, the table, the row with the attention beside it.
+_ONE_ROW, _TABLE, _ATTENTION = 50.0, 30.0, 43.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,17 @@ class _View:
     chosen: Sequence[int]
     texts: Texts
 
+    @property
+    def box(self) -> pic.Box:
+        """What every slice is cropped to: the lungs with a margin."""
+        return pic.lungs_box(self.material.lungs, self.material.volume.spacing[1:], margin=12)
+
+    @property
+    def ratio(self) -> float:
+        """Height of the cropped slices over their width, in mm."""
+        box, (_, dy, dx) = self.box, self.material.volume.spacing
+        return (box.bottom - box.top) * dy / ((box.right - box.left) * dx)
+
     def words(self, index: int) -> str:
         """What a slice shows: its instance number and the area of findings in it."""
         volume = self.material.volume
@@ -73,42 +88,87 @@ class _View:
             page.put(x, area.y + 0.8, words, size=7, colour=(255, 255, 255), width=4, align=align)
 
 
-def pictures(page: Page, y: float, material: CtMaterial, texts: Texts) -> float:
+@dataclass(frozen=True, kw_only=True)
+class CtPart:
+    """What the CT's part of the page is about; each of it may be missing."""
+
+    material: CtMaterial | None
+    lungs: LungMeasurements | None
+    current: Earlier | None
+    history: Sequence[Earlier]
+
+
+def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> None:
+    """Set the pictures, the measurements and the course into the room there is.
+
+    Where it does not do for all, first the second row of slices goes, then the attention, then the plot.
+    """
+    attention = ct.material.attention if ct.material is not None else ()
+    table = _TABLE if ct.lungs is not None else 0.0
+    needed = _ONE_ROW + table
+    plot = ct.current is not None and bool(ct.history) and area.height >= needed + course_plot.HEIGHT
+    needed += course_plot.HEIGHT if plot else 0.0
+    looked = bool(attention) and area.height >= needed - table + _ATTENTION
+    needed += _ATTENTION - table if looked else 0.0
+    y = area.y
+    if ct.material is not None:
+        y = _pictures(page, area._replace(height=_ONE_ROW + area.height - needed), ct.material, texts)
+    below = y
+    if ct.lungs is not None:
+        below = _table(page, Area(area.x, y, _TABLE_WIDTH), ct.lungs, texts)
+    if looked:
+        x = area.x + _TABLE_WIDTH + 8
+        place = Area(x, y, area.x + area.width - x)
+        below = max(below, _attention(page, place, attention, texts))
+    if plot and ct.current is not None:
+        course_plot.course(page, below + 3, ct.current, ct.history, texts)
+
+
+def _pictures(page: Page, area: Area, material: CtMaterial, texts: Texts) -> float:
     """The slices that show most beside the coronal overview; returns y below."""
     inside = material.findings & (material.lungs > 0)
-    chosen = pic.telling_slices(material.lungs, inside, _SLICES)
+    chosen = pic.telling_slices(material.lungs, inside, 2 * _PER_ROW)
+    beside = bool(material.lungs.any())
+    width = area.width - (_OVERVIEW + 4 if beside else 0)
     view = _View(material=material, inside=inside, chosen=chosen, texts=texts)
-    width = WIDTH - _OVERVIEW - 4
-    top = page.heading(LEFT, y, texts("pdf.slices"), width)
-    below = _slices(page, Area(LEFT, top, width), view)
-    x = LEFT + WIDTH - _OVERVIEW
-    page.heading(x, y, texts("pdf.overview"), _OVERVIEW)
-    return max(below, _overview(page, Area(x, top, _OVERVIEW), view)) + 3
+    ratio = view.ratio
+    tall = min((width - 2 * _GAP) / _PER_ROW * ratio, area.height - _HEADING - _CAPTION - 3)
+    if len(chosen) > _PER_ROW and 2 * (tall + _CAPTION) + _HEADING + 3 > area.height:
+        fewer = pic.telling_slices(material.lungs, inside, _PER_ROW)
+        view = replace(view, chosen=fewer)
+    key = "pdf.slices" if inside.any() else "pdf.slices_spread"
+    top = page.heading(area.x, area.y, texts(key), width)
+    below = _slices(page, Area(area.x, top, width, tall), view)
+    if beside:
+        x = area.x + area.width - _OVERVIEW
+        page.heading(x, area.y, texts("pdf.overview"), _OVERVIEW)
+        room = area.height - _HEADING - 12
+        below = max(below, _overview(page, Area(x, top, _OVERVIEW, room), view))
+    return below + 3
 
 
 def _slices(page: Page, area: Area, view: _View) -> float:
+    """The slices in rows of three, each as high as ``area``; returns y below."""
     volume, lungs = view.material.volume, view.material.lungs
-    pixel = volume.spacing[1:]
-    box = pic.lungs_box(lungs, pixel, margin=12)
+    box = view.box
     rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
-    wide = (area.width - 2 * _GAP) / 3
-    tall = wide * ((box.bottom - box.top) * pixel[0]) / ((box.right - box.left) * pixel[1])
+    tall, wide = area.height, area.height / view.ratio
     for number, index in enumerate(view.chosen):
-        line, column = divmod(number, 3)
-        place = Area(area.x + column * (wide + _GAP), area.y + line * (tall + 5.5), wide, tall)
+        line, column = divmod(number, _PER_ROW)
+        place = Area(area.x + column * (wide + _GAP), area.y + line * (tall + _CAPTION), wide, tall)
         picture = pic.slice_picture(
             volume.hu[index, rows, columns],
             lungs[index, rows, columns],
             view.inside[index, rows, columns],
-            pixel=pixel,
+            pixel=volume.spacing[1:],
             width=round(wide * _PIXELS_PER_MM),
         )
         words = view.words(index)
         page.picture(place, picture, words)
         page.put(place.x, place.y + tall + 0.6, words, size=7, colour=QUIET, width=wide)
         view.sides(page, place)
-    lines = (len(view.chosen) + 2) // 3
-    return area.y + lines * (tall + 5.5)
+    lines = -(-len(view.chosen) // _PER_ROW)
+    return area.y + lines * (tall + _CAPTION)
 
 
 def _overview(page: Page, area: Area, view: _View) -> float:
@@ -116,7 +176,7 @@ def _overview(page: Page, area: Area, view: _View) -> float:
     volume = view.material.volume
     slices, _, columns = volume.hu.shape
     ratio = slices * volume.spacing[0] / (columns * volume.spacing[2])
-    width = min(area.width - 3, _TALLEST / ratio)
+    width = min(area.width - 3, area.height / ratio)
     place = Area(area.x, area.y, width, width * ratio)
     picture = pic.coronal_overview(
         view.material.lungs,
@@ -136,23 +196,12 @@ def _overview(page: Page, area: Area, view: _View) -> float:
     return page.paragraph(area.x, below, words, size=7, colour=QUIET, width=area.width)
 
 
-def measurements(page: Page, y: float, lungs: LungMeasurements, material: object, texts: Texts) -> float:
-    """The table of volumes, beside it the classifiers' attention; returns y below."""
-    width = 104.0
-    below = _table(page, y, width, lungs, texts)
-    x = LEFT + width + 6
-    if isinstance(material, CtMaterial) and material.attention:
-        area = Area(x, y, LEFT + WIDTH - x)
-        below = max(below, _attention(page, area, material.attention, texts))
-    return below + 3
-
-
-def _table(page: Page, y: float, width: float, lungs: LungMeasurements, texts: Texts) -> float:
-    page.heading(LEFT, y, texts("pdf.volumes"), width)
-    y += 6
+def _table(page: Page, area: Area, lungs: LungMeasurements, texts: Texts) -> float:
+    """Volumes and percentages of each lung and of both; returns y below."""
+    y = page.heading(area.x, area.y, texts("pdf.volumes"), area.width)
     first = 34.0
-    each = (width - first) / 3
-    places = [LEFT + first + each * number for number in range(3)]
+    each = (area.width - first) / 3
+    places = [area.x + first + each * number for number in range(3)]
     for x, key in zip(places, ("lung_ml", "findings_ml", "share_percent"), strict=True):
         page.put(x, y, texts(f"pdf.column.{key}"), size=7.5, colour=QUIET, width=each, align="R")
     y += 5
@@ -162,11 +211,11 @@ def _table(page: Page, y: float, width: float, lungs: LungMeasurements, texts: T
         (texts("segment.both"), None, lungs),
     )
     for words, colour, measured in rows:
-        page.rule(y - 0.4, LEFT, LEFT + width, LINE)
+        page.rule(y - 0.4, area.x, area.x + area.width, LINE)
         bold = colour is None
         if colour is not None:
-            page.box(LEFT, y + 1.1, 2.4, 2.4, colour)
-        page.put(LEFT + 4, y + 0.4, words, bold=bold, width=first - 4)
+            page.box(area.x, y + 1.1, 2.4, 2.4, colour)
+        page.put(area.x + 4, y + 0.4, words, bold=bold, width=first - 4)
         values = (
             texts.number(measured.volume_ml),
             texts.number(measured.findings_ml),

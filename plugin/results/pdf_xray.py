@@ -9,11 +9,10 @@ import numpy.typing as npt
 
 from plugin.imaging import XrayImage
 from plugin.results import pictures as pic
-from plugin.results.pdf_page import LEFT, QUIET, WIDTH, Area, Page
+from plugin.results.pdf_page import QUIET, Area, Page
 from plugin.results.texts import Texts
 
 _GAP = 4.0
-_TALLEST = 118.0
 _PIXELS_PER_MM = 9
 
 
@@ -29,30 +28,29 @@ class XrayMaterial:
     attention: npt.NDArray[np.float32] | None
 
 
-def pictures(page: Page, y: float, material: XrayMaterial, texts: Texts) -> float:
-    """The picture, and beside it the attention map over it; returns y below."""
+def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> None:
+    """The picture, and beside it the attention map over it."""
     rows, columns = material.image.pixels.shape
-    width = (WIDTH - _GAP) / 2
+    width = (area.width - _GAP) / 2
     height: float = width * rows / columns
-    if height > _TALLEST:
-        height, width = _TALLEST, _TALLEST * columns / rows
+    tallest = area.height - 20
+    if height > tallest:
+        height, width = tallest, tallest * columns / rows
     pixels = (round(width * _PIXELS_PER_MM), round(height * _PIXELS_PER_MM))
     grey = pic.resized_float(material.image.pixels, *pixels)
-    top = page.heading(LEFT, y, texts("pdf.picture"), width)
+    top = page.heading(area.x, area.y, texts("pdf.picture"), width)
     plain = (np.clip(grey, 0, 1) * 255).astype(np.uint8)
-    page.picture(Area(LEFT, top, width, height), plain, texts("pdf.picture"))
-    below = top + height + 1.5
+    page.picture(Area(area.x, top, width, height), plain, texts("pdf.picture"))
     if material.attention is None:
-        return below + 2
-    x = LEFT + (WIDTH + _GAP) / 2
-    page.heading(x, y, texts("pdf.attention"), width)
+        return
+    x = area.x + (area.width + _GAP) / 2
+    page.heading(x, area.y, texts("pdf.attention"), width)
     attention = pic.resized_float(material.attention, *pixels)
     page.picture(Area(x, top, width, height), pic.heat_over(grey, attention), texts("pdf.attention"))
+    below = top + height + 1.5
     _scale(page, x, below, texts)
-    below = page.paragraph(
-        x + 52, below, texts("pdf.attention_words"), size=7, colour=QUIET, width=WIDTH / 2 - 54
-    )
-    return max(below, top + height + 8) + 2
+    words = texts("pdf.attention_words")
+    page.paragraph(x, below + 4.5, words, size=7, colour=QUIET, width=(area.width - _GAP) / 2)
 
 
 def _scale(page: Page, x: float, y: float, texts: Texts) -> None:

@@ -90,12 +90,12 @@ def telling_slices(lungs: npt.NDArray[np.uint8], findings: Mask, count: int) -> 
     """The slices that show most, in order from head to feet.
 
     Those with the largest area of findings, no two closer than a twentieth of the lungs' extent; at
-    least three where the lungs have them. Without findings, three slices spread over the lungs.
+    least three where the lungs have them. Without findings, three slices spread over the lungs, without
+    lungs over the volume.
     """
     filled = np.flatnonzero(np.any(lungs, axis=(1, 2)))
     if filled.size == 0:
-        middle = lungs.shape[0] // 2
-        return [middle]
+        filled = np.arange(lungs.shape[0])
     area = findings.sum(axis=(1, 2), dtype=np.int64)
     apart = max(1, len(filled) // 20)
     chosen: list[int] = []
@@ -130,9 +130,9 @@ def slice_picture(
     grey = _resized(lung_window(hu), width, height)
     picture = np.repeat(grey[..., None], 3, axis=2)
     for mask, colour, thickness in (
-        (lungs == 1, RIGHT_COLOUR, 1),
-        (lungs == 2, LEFT_COLOUR, 1),
-        (findings, FINDINGS_COLOUR, 2),
+        (lungs == 1, RIGHT_COLOUR, 2),
+        (lungs == 2, LEFT_COLOUR, 2),
+        (findings, FINDINGS_COLOUR, 3),
     ):
         large = _resized((mask * np.uint8(255)), width, height) >= 128
         picture[large & ~ndimage.binary_erosion(large, iterations=thickness)] = colour
@@ -162,7 +162,7 @@ def coronal_overview(
     picture[inside] = 72
     shown = inside & (share > 4)
     strength = share[shown].astype(np.float32) / 255
-    picture[shown] = heat(_FIRST_HEAT + (1 - _FIRST_HEAT) * strength).astype(np.uint8)
+    picture[shown] = heat(np.asarray(_FIRST_HEAT + (1 - _FIRST_HEAT) * strength, np.float32)).astype(np.uint8)
     picture[inside & ~ndimage.binary_erosion(inside, iterations=1)] = 150
     return picture
 
