@@ -1,0 +1,114 @@
+"""Training, reading and linear heads of the CT networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is only needed for training and export")
+pytest.importorskip("monai", reason="MONAI is only needed for training and export")
+pytest.importorskip("sklearn", reason="scikit-learn is only needed for training")
+
+from export.data.ct_segment import Sampler, SliceSet, deform  # noqa: E402
+from export.models.ct_linear import Features, fit  # noqa: E402
+from export.models.ct_segment_measure import Reader, dice, two_largest  # noqa: E402
+from export.models.ct_segment_train import Plan, Trainer  # noqa: E402
+from export.networks import efficientdet  # noqa: E402
+
+SIZE = 64
+
+
+@pytest.fixture
+def sampler() -> Sampler:
+    """Ten slices with a bright square of findings in a wider square of lung."""
+    image = np.full((10, SIZE, SIZE), 30, dtype=np.uint8)
+    lung, lesion = np.zeros_like(image), np.zeros_like(image)
+    lung[:, 16:48, 16:48] = 255
+    lesion[:5, 24:32, 24:32] = 255
+    image[lesion > 0] = 160
+    return Sampler([SliceSet("made-up", "coronacases", image, lung, lesion)], seed=4)
+
+
+def test_batches_depend_on_seed_and_step_alone(sampler: Sampler) -> None:
+    first, again = sampler.batch(3, 4), sampler.batch(3, 4)
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, sampler.batch(4, 4).image)
+    assert first.image.shape == (4, 1, SIZE, SIZE)
+    assert first.target.shape == first.known.shape == (4, 2, SIZE, SIZE)
+
+
+def test_without_flip_the_sides_stay() -> None:
+    picture = torch.zeros(32, 1, SIZE, SIZE)
+    picture[..., : SIZE // 2] = 1
+    turned = deform(picture, torch.Generator().manual_seed(1), flip=False)
+    left, right = turned[..., : SIZE // 2].mean(dim=(1, 2, 3)), turned[..., SIZE // 2 :].mean(dim=(1, 2, 3))
+    assert (left > right).all()
+
+
+def trainer(folder: Path, steps: int) -> Trainer:
+    torch.manual_seed(5)
+    network = efficientdet.compact(SIZE, 16, pretrained=False)
+    return Trainer(network, Plan(steps=steps, batch=2, warmup=2), 0.5, 0.5, folder / "net.pt")
+
+
+def test_training_goes_on_where_it_was_cut_off(sampler: Sampler, tmp_path: Path) -> None:
+    cut = trainer(tmp_path, 6)
+    for _ in range(3):
+        cut.learn(sampler.batch(cut.step, 2))
+    cut.save()
+    resumed = trainer(tmp_path, 6)
+    assert resumed.step == 3
+    assert resumed.learn(sampler.batch(3, 2)) == pytest.approx(cut.learn(sampler.batch(3, 2)), rel=1e-3)
+
+
+def test_training_lowers_the_loss(sampler: Sampler, tmp_path: Path) -> None:
+    learner = trainer(tmp_path, 12)
+    losses = [learner.learn(sampler.batch(0, 2)) for _ in range(12)]
+    assert losses[-1] < losses[0]
+
+
+class Bright(torch.nn.Module):
+    """Lung where the picture is dark, findings where it is bright."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([-x[:, :1], x[:, :1]], dim=1) * 50
+
+
+def test_reader_gives_masks_of_the_slices_size() -> None:
+    hu = np.full((3, 100, 120), -1000, dtype=np.int16)
+    hu[:, 40:60, 40:60] = 100
+    lung, findings = Reader(Bright(), SIZE, -1024, 200, 0.5, 0.5).read(hu)
+    assert lung.shape == findings.shape == hu.shape
+    assert lung[:, 0, 0].all()
+    assert not lung[:, 50, 50].any()
+    assert not (findings & ~lung).any()
+
+
+def test_two_largest_components() -> None:
+    mask = np.zeros((4, 20, 20), dtype=np.bool_)
+    mask[:, :5, :5] = mask[:, 10:14, 10:14] = mask[0, 18, 18] = True
+    kept = two_largest(mask)
+    assert kept.sum() == mask.sum() - 1
+    assert dice(kept, kept) == 1
+    assert dice(kept, ~kept) == 0
+
+
+def test_linear_head_as_a_network_gives_the_same_logit() -> None:
+    draw = np.random.default_rng(6)
+    label = np.arange(60) % 2
+    values = draw.normal(size=(60, 1280)).astype(np.float32)
+    values[:, 0] += 3 * label
+    names = np.array([f"patient-{n // 6}" for n in range(60)])
+    kinds, measured = np.full(60, "slab"), np.ones(60, dtype=np.bool_)
+    head = fit(Features(values, label, names, kinds, measured), 0.01)
+    assert ((head.logits(values) > 0) == label).mean() > 0.9
+    network = head.network(SIZE)
+    picture = torch.randn(1, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        logits, attention = network(picture)
+        pooled = network.trunk(picture).mean(dim=(2, 3)).numpy()
+    assert float(logits[0, 1] - logits[0, 0]) == pytest.approx(head.logits(pooled)[0], abs=1e-3)
+    evidence = attention.mean(dim=(2, 3)) + network.bias
+    assert torch.allclose(evidence, logits, atol=1e-4)
