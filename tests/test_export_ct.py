@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("nibabel", reason="nibabel is only needed for training")
 
-from export.data import ct, ct_lungs, ct_projections, ct_spoiled  # noqa: E402
+from export.data import ct, ct_lungs, ct_projections, ct_spoiled
 
 SPACING = (5.0, 4.0, 4.0)
 SHAPE = (40, 64, 80)
@@ -90,7 +90,7 @@ def test_spoiled_chests_are_rejects_and_whole_ones_are_not(chest: ct.Volume) -> 
     kinds = {s.kind for s in found if s.label == ct_spoiled.REJECT}
     assert kinds == set(ct_spoiled.SPOILED) - {"below the lungs"}
     assert {s.kind for s in found if s.label == ct_spoiled.ACCEPT} == {"as stored", "whole"}
-    assert all(0 <= s.picture.min() and s.picture.max() <= 1 for s in found)
+    assert all(s.picture.min() >= 0 and s.picture.max() <= 1 for s in found)
 
 
 def test_folds_keep_every_patient_in_one_place(data: Path) -> None:
