@@ -52,9 +52,7 @@ class Trainer:
     def __init__(self, network: nn.Module, plan: Plan, mean: float, std: float, checkpoint: Path) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True
-        )
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
         self.plan, self.mean, self.std, self.checkpoint = plan, mean, std, checkpoint
         self.loss = Loss()
         self.optimiser = torch.optim.AdamW(
