@@ -56,7 +56,8 @@ def _voi_lut(dataset: Dataset, values: FloatArray) -> FloatArray | None:
     first = _as_signed(descriptor[1]) if values.min() < 0 else descriptor[1]
     index = np.clip(np.rint(values - np.float32(first)), 0, len(table) - 1).astype(np.int32)
     scaled: FloatArray = ((table - table.min()) / np.ptp(table)).astype(np.float32)
-    return scaled[index]
+    shown: FloatArray = scaled[index]
+    return shown
 
 
 def _as_signed(value: float) -> float:

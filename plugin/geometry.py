@@ -79,8 +79,8 @@ class Stack:
 
     @property
     def extent(self) -> float:
-        """What the slices cover together along the body, in mm; NaN for a single slice."""
-        return float(self.thickness.sum())
+        """What the slices cover together along the body, in mm; 0 for a single slice."""
+        return float(np.nansum(self.thickness))
 
     @property
     def thickness(self) -> FloatArray:

@@ -1,0 +1,1 @@
+"""The header rules themselves, for X-ray and for CT, and their limits."""
