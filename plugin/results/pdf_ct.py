@@ -75,10 +75,12 @@ class _View:
         return (box.bottom - box.top) * dy / ((box.right - box.left) * dx)
 
     def words(self, index: int) -> str:
-        """What a slice shows: its instance number and the area of findings in it."""
+        """What a slice shows: its instance number and the area of findings in it, if any."""
         volume = self.material.volume
         area = self.inside[index].sum() * volume.spacing[1] * volume.spacing[2] / 100
         number = volume.sources[index].header.get("InstanceNumber") or index + 1
+        if not area:
+            return self.texts("pdf.slice_clear", number=number)
         return self.texts("pdf.slice", number=number, area=self.texts.number(float(area), 1))
 
     def sides(self, page: Page, area: Area) -> None:
@@ -136,7 +138,7 @@ def _pictures(page: Page, area: Area, material: CtMaterial, texts: Texts) -> flo
     if len(chosen) > _PER_ROW and 2 * (tall + _CAPTION) + _HEADING + 3 > area.height:
         fewer = pic.telling_slices(material.lungs, inside, _PER_ROW)
         view = replace(view, chosen=fewer)
-    key = "pdf.slices" if inside.any() else "pdf.slices_spread"
+    key = "pdf.slices" if inside.any() else "pdf.slices_spread" if beside else "pdf.slices_plain"
     top = page.heading(area.x, area.y, texts(key), width)
     below = _slices(page, Area(area.x, top, width, tall), view)
     if beside:

@@ -89,15 +89,15 @@ def lungs_box(lungs: npt.NDArray[np.uint8], pixel: tuple[float, float], margin: 
 def telling_slices(lungs: npt.NDArray[np.uint8], findings: Mask, count: int) -> list[int]:
     """The slices that show most, in order from head to feet.
 
-    Those with the largest area of findings, no two closer than a twentieth of the lungs' extent; at
-    least three where the lungs have them. Without findings, three slices spread over the lungs, without
-    lungs over the volume.
+    Those with the largest area of findings, spread so that neighbours are not shown twice; at least
+    three where the lungs have them. Without findings, three slices spread over the lungs, without lungs
+    over the volume.
     """
     filled = np.flatnonzero(np.any(lungs, axis=(1, 2)))
     if filled.size == 0:
         filled = np.arange(lungs.shape[0])
     area = findings.sum(axis=(1, 2), dtype=np.int64)
-    apart = max(1, len(filled) // 20)
+    apart = max(1, len(filled) // (3 * count))
     chosen: list[int] = []
     for index in np.argsort(-area, kind="stable"):
         if area[index] == 0 or len(chosen) == count:

@@ -64,11 +64,11 @@ def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) ->
     """The change in the percentage of lung involved since the last of the earlier results."""
     before = latest(history)
     change = percent - before.percent
-    sign = "+" if change > 0 else ""
+    sign = "+" if change > 0 else "−" if change < 0 else ""
     return texts(
         "summary.course",
         date=texts.date(before.day),
-        change=f"{sign}{texts.number(change, 1)}",
+        change=f"{sign}{texts.number(abs(change), 1)}",
         before=texts.percent(before.percent, 1),
     )
 

@@ -1,0 +1,285 @@
+"""The Structured Report parsed back: every number compared with the findings, by highdicom and DCMTK."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import highdicom as hd
+import pydicom
+import pytest
+from highdicom.sr.utils import find_content_items
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from results_factory import (
+    IDENTITY,
+    LABEL,
+    SERIES,
+    ct_findings,
+    grid,
+    lungs_on,
+    measurements,
+    volume,
+    xray,
+    xray_findings,
+)
+
+from plugin.imaging import Instance
+from plugin.results import concepts
+from plugin.results.common import SeriesLabel
+from plugin.results.findings import Findings, Remark, Severity, Side
+from plugin.results.seg import build_seg
+from plugin.results.sr import build_sr
+from plugin.results.summary import Earlier, summarise
+
+HISTORY = (
+    Earlier(day=date(2024, 4, 1), percent=3.25),
+    Earlier(day=date(2024, 5, 2), percent=12.5),
+)
+
+
+def ct_report(findings: Findings | None = None, *, tied: bool = True, **further: object) -> Dataset:
+    where = grid(slices=8)
+    source = volume(where)
+    lungs, mask = lungs_on(where)
+    said = findings or ct_findings()
+    seg = None
+    if tied:
+        seg = build_seg(
+            volume=source, lungs=lungs, findings_mask=mask, findings=said, identity=IDENTITY, label=LABEL
+        )
+    options = {"label": LABEL, "history": HISTORY} | further
+    return read_back(
+        build_sr(
+            findings=said,
+            sources=source.sources,
+            identity=IDENTITY,
+            segmentation=seg,
+            **options,  # type: ignore[arg-type]
+        )
+    )
+
+
+def xray_report(findings: Findings) -> Dataset:
+    source: Instance = xray().source
+    return read_back(build_sr(findings=findings, sources=[source], identity=IDENTITY, label=LABEL))
+
+
+def read_back(ds: Dataset) -> Dataset:
+    buffer = io.BytesIO()
+    ds.save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    return pydicom.dcmread(buffer)
+
+
+def groups(ds: Dataset) -> dict[str, Dataset]:
+    """The measurement groups by Tracking UID."""
+    found = find_content_items(ds, name=codes.DCM.MeasurementGroup, recursive=True)
+    return {
+        item.UID: group
+        for group in found
+        for item in group.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Tracking Unique Identifier"
+    }
+
+
+def group(ds: Dataset, what: str) -> Dataset:
+    return groups(ds)[IDENTITY.tracking_uid(what)]
+
+
+def numbers(ds: Dataset) -> dict[str, float]:
+    """The numbers of one group by the meaning of their concept."""
+    return {
+        item.ConceptNameCodeSequence[0].CodeMeaning: float(item.MeasuredValueSequence[0].NumericValue)
+        for item in ds.ContentSequence
+        if item.ValueType == "NUM"
+    }
+
+
+def coded(ds: Dataset, meaning: str) -> list[str]:
+    return [
+        item.ConceptCodeSequence[0].CodeMeaning
+        for item in ds.ContentSequence
+        if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeMeaning == meaning
+    ]
+
+
+def texts(ds: Dataset, meaning: str) -> list[str]:
+    found = find_content_items(ds, value_type="TEXT", recursive=True)
+    return [i.TextValue for i in found if i.ConceptNameCodeSequence[0].CodeMeaning == meaning]
+
+
+def test_each_classifiers_numbers_are_those_of_the_findings() -> None:
+    ds = ct_report()
+    for said in ct_findings().classifications:
+        found = group(ds, f"classifier-{said.algorithm.name}-{said.projection}")
+        values = numbers(found)
+        assert values["Probability"] == pytest.approx(said.finding.probability, abs=1e-6)
+        assert values[concepts.OPERATING_POINT.CodeMeaning] == said.finding.threshold
+        assert values["Probability of NON-COVID"] == pytest.approx(said.classes[1].probability, abs=1e-6)
+        assert coded(found, "Presence") == ["Present" if said.positive else "Absent"]
+        assert coded(found, "Finding") == [said.finding.code.meaning if said.finding.code else ""]
+        assert coded(found, "Algorithm Family") == ["Artificial Intelligence"]
+        parameters = texts(found, "Algorithm Parameters")
+        assert f"sha256={said.algorithm.sha256}" in parameters
+        assert f"threshold COVID={said.finding.threshold:g}" in parameters
+        assert texts(found, "Algorithm Name") == [said.algorithm.name]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_each_lungs_numbers_are_tied_to_its_segment(side: Side) -> None:
+    found = group(ct_report(), f"lung-{side.value}")
+    said = getattr(measurements(), side.value)
+    values = numbers(found)
+    assert values["Volume"] == pytest.approx(said.volume_ml)
+    assert values["Volume of findings in lung"] == pytest.approx(said.findings_ml)
+    assert values["Percentage of lung volume involved"] == pytest.approx(said.percent, abs=1e-6)
+    read = hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations.from_sequence([found])
+    assert read.finding_sites[0].laterality.meaning.lower() == side.value
+    segment = next(i for i in found.ContentSequence if i.ValueType == "IMAGE")
+    reference = segment.ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == IDENTITY.sop_instance_uid("seg")
+    assert reference.ReferencedSegmentNumber == {Side.RIGHT: 1, Side.LEFT: 2}[side]
+    assert SERIES in [i.UID for i in found.ContentSequence if i.ValueType == "UIDREF"]
+
+
+def test_both_lungs_and_the_findings_segment() -> None:
+    ds, said = ct_report(), measurements()
+    both = numbers(group(ds, "lungs"))
+    assert both["Volume"] == pytest.approx(said.volume_ml)
+    assert both["Percentage of lung volume involved"] == pytest.approx(said.percent, abs=1e-6)
+    assert numbers(group(ds, "findings"))["Volume"] == pytest.approx(said.findings_ml)
+
+
+def test_without_a_segmentation_the_volumes_stand_alone() -> None:
+    ds = ct_report(tied=False)
+    assert numbers(group(ds, "lung-left"))["Volume"] == pytest.approx(measurements().left.volume_ml)
+    assert "Referenced Segment" not in str(ds)
+
+
+def test_course_over_time() -> None:
+    ds = ct_report()
+    for earlier in HISTORY:
+        found = group(ds, f"course-{earlier.day.isoformat()}-{earlier.percent:.6f}")
+        assert numbers(found)["Percentage of lung volume involved"] == earlier.percent
+        assert texts(found, "Time Point") == [earlier.day.isoformat()]
+    change = numbers(group(ds, "course-change"))["Change in percentage of lung involved"]
+    assert change == pytest.approx(measurements().percent - 12.5, abs=1e-6)
+    assert "Change since 2024-05-02: −3.7 percentage points" in texts(ds, "Summary")[0]
+
+
+def test_no_lungs_and_no_findings_are_said_in_words() -> None:
+    none = replace(ct_findings(), lungs=None)
+    assert "No lungs were found" in texts(ct_report(none, tied=False), "Summary")[0]
+    clear = replace(ct_findings(), lungs=measurements((2000.0, 0.0), (1800.0, 0.0)))
+    assert "No findings were segmented in the lungs (3800 mL)" in texts(ct_report(clear), "Summary")[0]
+
+
+def test_disagreeing_classifiers_are_pointed_out() -> None:
+    assert "The classifiers disagree." in texts(ct_report(), "Summary")[0]
+
+
+def test_a_three_class_xray() -> None:
+    ds = xray_report(xray_findings(probability=0.2))
+    found = group(ds, "classifier-xray-lite2-xray")
+    assert numbers(found) == pytest.approx(
+        {
+            "Probability": 0.2,
+            concepts.OPERATING_POINT.CodeMeaning: 0.53,
+            "Probability of NON-COVID": 0.6,
+            "Probability of REJECTION": 0.2,
+        }
+    )
+    assert coded(found, "Presence") == ["Absent"]
+    image = next(i for i in found.ContentSequence if i.ValueType == "IMAGE")
+    assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == xray().source.header.SOPInstanceUID
+
+
+def test_quality_and_remarks_in_codes_and_words() -> None:
+    remark = Remark(code="CT_THICK_SLICES", severity=Severity.WARN, message="Slices are 5 mm thick.")
+    ds = ct_report(ct_findings((remark,)))
+    quality = group(ds, "quality")
+    assert coded(quality, "Imaging Series Quality") == ["Usable - Does not meet the quality control standard"]
+    assert coded(quality, concepts.REMARK.CodeMeaning) == ["CT_THICK_SLICES"]
+    assert texts(ds, "Comment") == ["Slices are 5 mm thick. [CT_THICK_SLICES]"]
+    assert coded(group(ct_report(), "quality"), "Imaging Series Quality") == [
+        "Usable - Meets the quality control standard"
+    ]
+
+
+def test_a_rejected_series() -> None:
+    remark = Remark(code="XRAY_LATERAL", severity=Severity.REJECT, message="A lateral view.")
+    ds = xray_report(Findings(modality="xray", remarks=(remark,)))
+    assert coded(group(ds, "quality"), "Imaging Series Quality") == [
+        "Unusable - Quality renders image unusable"
+    ]
+    assert texts(ds, "Summary")[0].startswith("The series was not read: A lateral view.")
+
+
+def test_it_is_an_unverified_tid_1500_with_an_image_library() -> None:
+    ds = ct_report()
+    assert (ds.VerificationFlag, ds.CompletionFlag) == ("UNVERIFIED", "COMPLETE")
+    assert ds.SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.33"
+    assert ds.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    report = hd.sr.ComprehensiveSR.from_dataset(ds).content
+    assert isinstance(report, hd.sr.MeasurementReport)
+    library = find_content_items(ds, name=codes.DCM.ImageLibrary)[0]
+    images = find_content_items(library, value_type="IMAGE", recursive=True)
+    assert len(images) == 8
+    assert "not for clinical use" in ds.SeriesDescription
+    evidence = ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert sorted(len(series.ReferencedSOPSequence) for series in evidence) == [1, 8]
+
+
+def test_the_language_is_said_and_used() -> None:
+    label = SeriesLabel(software_version="0.1.0", language="pt")
+    ds = ct_report(label=label)
+    assert ds.ContentSequence[0].ConceptCodeSequence[0].CodeValue == "pt-BR"
+    assert texts(ds, "Summary")[0] == summarise(ct_findings(), label.texts, HISTORY)
+    assert "Os achados ocupam 8,8 % de ambos os pulmões" in texts(ds, "Summary")[0]
+
+
+def test_predecessors() -> None:
+    old = ct_report()
+    old.SOPInstanceUID = "1.2.3.4"
+    ds = ct_report(predecessors=[old])
+    series = ds.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
+
+
+def test_twice_the_same_bytes() -> None:
+    once, again = io.BytesIO(), io.BytesIO()
+    for buffer in (once, again):
+        ct_report().save_as(buffer, enforce_file_format=True)
+    assert once.getvalue() == again.getvalue()
+
+
+@pytest.mark.skipif(shutil.which("dsrdump") is None, reason="needs DCMTK's dsrdump")
+def test_dcmtk_reads_the_same_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "sr.dcm"
+    ct_report().save_as(path, enforce_file_format=True)
+    done = subprocess.run(["dsrdump", "+Pl", str(path)], capture_output=True, text=True, check=True)
+    found = {
+        (name, round(float(value), 4))
+        for name, value in re.findall(r'NUM:\(,,"([^"]+)"\)="([\d.-]+)"', done.stdout)
+    }
+    said = measurements()
+    wanted = {("Probability", round(c.finding.probability, 4)) for c in ct_findings().classifications}
+    for part in (said.left, said.right, said):
+        wanted |= {
+            ("Volume", round(part.volume_ml, 4)),
+            ("Volume of findings in lung", round(part.findings_ml, 4)),
+            ("Percentage of lung volume involved", round(part.percent, 4)),
+        }
+    assert wanted <= found
+    assert "error" not in done.stderr.lower()
+
+
+def test_sources_are_needed() -> None:
+    with pytest.raises(ValueError, match="at least one source"):
+        build_sr(findings=ct_findings(), sources=[], identity=IDENTITY, label=LABEL)

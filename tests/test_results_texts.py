@@ -1,0 +1,38 @@
+"""Every text in every language, with the same places."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+
+from plugin.results.texts import LANGUAGES, Texts, all_texts
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("key", sorted(all_texts()))
+def test_every_language_has_the_text_and_its_places(key: str) -> None:
+    texts = all_texts()[key]
+    assert set(texts) == set(LANGUAGES)
+    assert all(texts[language].strip() for language in LANGUAGES)
+    assert len({frozenset(places(texts[language])) for language in LANGUAGES}) == 1
+
+
+def test_numbers_have_the_languages_decimal_sign() -> None:
+    assert Texts("en").percent(12.34, 1) == "12.3 %"
+    assert Texts("pt").percent(12.34, 1) == "12,3 %"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.0, "0 %"), (0.2, "< 1 %"), (99.7, "> 99 %"), (100.0, "100 %"), (53.0, "53 %")]
+)
+def test_a_small_share_is_not_none(value: float, words: str) -> None:
+    assert Texts("en").percent(value) == words
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(ValueError, match="language 'xx'"):
+        Texts("xx")
