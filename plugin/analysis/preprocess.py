@@ -33,13 +33,17 @@ def percentile_window(values: NumberArray, low: float, high: float) -> FloatArra
     return window(values, float(floor), float(ceiling))
 
 
-def equalise(values: NumberArray) -> FloatArray:
-    """Histogram equalisation over 256 bins between minimum and maximum, to [0, 1]."""
-    scaled = percentile_window(values, 0, 100)
-    counts, _ = np.histogram(scaled, bins=256, range=(0, 1))
-    cumulative = np.cumsum(counts).astype(np.float32)
-    cumulative /= max(float(cumulative[-1]), 1.0)
-    return cumulative[np.minimum((scaled * 256).astype(np.int32), 255)]
+def equalise(values: npt.NDArray[np.generic]) -> FloatArray:
+    """Histogram equalisation of a (rows, columns) picture over 4096 bins, to [0, 1].
+
+    The lowest bin becomes 0 and is not counted, so that black collimation borders do not push the
+    picture's greys together. A picture without contrast becomes all zeros.
+    """
+    bins = np.minimum(percentile_window(values, 0, 100) * 4096, 4095).astype(np.int32)
+    counts = np.bincount(bins.ravel(), minlength=4096)
+    counts[0] = 0
+    cumulative = np.cumsum(counts) / max(int(counts.sum()), 1)
+    return cumulative.astype(np.float32)[bins]
 
 
 def resize(picture: FloatArray, rows: int, columns: int) -> FloatArray:
