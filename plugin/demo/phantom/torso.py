@@ -1,0 +1,144 @@
+"""The shapes of the trunk: body, chest cavity, diaphragm, heart, lungs, the organs below.
+
+Each is a distance field over broadcastable x, y, z in mm (LPS, origin in the middle of the chest a little
+below the carina): approximate distance to the surface in mm, negative inside. An adult of average size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from plugin.demo.phantom.canvas import Array
+
+_LEVELS = (-220, -190, -130, -75, -20, 30, 70, 95, 112, 121, 127, 132)
+_cage_width = PchipInterpolator(_LEVELS, (124, 130, 134, 131, 124, 115, 102, 90, 76, 63, 50, 24))
+_cage_depth = PchipInterpolator(_LEVELS, (84, 88, 92, 92, 88, 82, 73, 64, 54, 45, 36, 18))
+_cage_centre = PchipInterpolator(_LEVELS, (-2, -2, -2, 0, 0, 0, 4, 9, 14, 17, 18, 18))
+
+_BODY = (-260, -190, -75, 0, 50, 80, 105, 130, 150, 175, 230)
+_body_width = PchipInterpolator(_BODY, (160, 162, 166, 168, 172, 172, 156, 116, 80, 66, 62))
+_body_depth = PchipInterpolator(_BODY, (112, 114, 116, 114, 112, 108, 100, 86, 72, 66, 66))
+
+APEX, BASE = 132.0, -165.0
+"""Heights between which there is lung, in mm."""
+
+
+def cage(x: Array, y: Array, z: Array | float) -> Array:
+    """The chest cavity inside the ribs; below the diaphragm, the upper abdomen."""
+    return superellipse(x, y - centre(z), cage_width(z), cage_depth(z), 2.3)
+
+
+def cage_width(z: Array | float) -> Array:
+    """Half the inner width of the chest at height ``z``, in mm."""
+    return np.asarray(_cage_width(np.clip(z, -220, APEX)), np.float32)
+
+
+def cage_depth(z: Array | float) -> Array:
+    """Half the inner depth of the chest at height ``z``, in mm."""
+    return np.asarray(_cage_depth(np.clip(z, -220, APEX)), np.float32)
+
+
+def centre(z: Array | float) -> Array:
+    """Where the middle of the chest lies from front to back at height ``z``, in mm."""
+    return np.asarray(_cage_centre(np.clip(z, -220, APEX)), np.float32)
+
+
+def body(x: Array, y: Array, z: float) -> Array:
+    """Trunk, shoulders and neck."""
+    level = np.clip(z, -260, 230)
+    trunk = superellipse(x, y - 8, float(_body_width(level)), float(_body_depth(level)), 2.55)
+    shoulder = ellipsoid(np.abs(x), y, z, (148, 22, 76), (58, 64, 64))
+    return np.minimum(trunk, shoulder)
+
+
+def spine_place(z: Array | float) -> Array:
+    """Where the middle of the vertebral bodies lies from front to back, in mm: the thoracic kyphosis."""
+    return np.asarray(66 - 0.0011 * (np.asarray(z) + 20.0) ** 2, np.float32)
+
+
+def spine_shift(z: Array | float) -> Array:
+    """How far the spine leaves the middle, in mm to the left: nobody's is straight."""
+    return np.asarray(3.5 * np.sin((np.asarray(z) + 30.0) / 75), np.float32)
+
+
+def diaphragm(x: Array, y: Array) -> Array:
+    """Height of the diaphragm over each place, in mm; the right dome is the higher one."""
+    back = np.clip(y / 90, 0, 1.2) ** 1.5
+
+    def dome(middle: float, top: float) -> Array:
+        away = ((x - middle) / 74) ** 2 + ((y + 6) / 94) ** 2
+        return np.asarray(top - 52 * away * np.sqrt(np.sqrt(away)) - 34 * back, np.float32)
+
+    return np.maximum(np.maximum(dome(-62, -76), dome(64, -88)), np.maximum(dome(6, -84), BASE))
+
+
+def heart(x: Array, y: Array, z: Array | float) -> Array:
+    """Heart with the roots of the great vessels, in its sac."""
+    left = ellipsoid(x + 0.25 * (y + 24), y, z, (34, -24, -46), (54, 42, 44), lean=0.35)
+    right = ellipsoid(x, y, z, (-10, -20, -32), (36, 38, 46))
+    base = ellipsoid(x, y, z, (6, -14, 8), (34, 32, 36))
+    return smooth_union(smooth_union(left, right), base)
+
+
+def lungs(x: Array, y: Array, z: Array | float) -> Array:
+    """Both lungs: the chest cavity without its middle, under round tops, above the diaphragm.
+
+    Heart, great vessels and spine, which press into them, are not taken out.
+    """
+    height = np.asarray(z, np.float32)
+    middle = 3 + 13 * np.exp(-(((y - centre(z) - 4) / 42) ** 2))
+    slab = np.asarray(middle - np.abs(x), np.float32)
+    above = (diaphragm(x, y) - height) * 0.75
+    top = ellipsoid(np.abs(x), y, np.maximum(height, 62), (46, 12, 62), (62, 84, 68))
+    inside = np.maximum(cage(x, y, z), np.maximum(slab, above))
+    return np.asarray(np.maximum(inside, np.where(height > 62, top, -99)), np.float32)
+
+
+def beside_spine(x: Array, y: Array, z: Array | float) -> Array:
+    """Muscle, fat and pleura around the spine, between the lungs."""
+    return superellipse(x - spine_shift(z), y - spine_place(z) - 18, 30.0, 38.0, 1.8)
+
+
+def stomach(x: Array, y: Array, z: float) -> Array:
+    """Stomach, under the left dome."""
+    return ellipsoid(x, y, z, (58, -14, -134), (42, 44, 36))
+
+
+def spleen(x: Array, y: Array, z: float) -> Array:
+    """Spleen, behind the stomach."""
+    return ellipsoid(x, y, z, (92, 42, -138), (28, 40, 40))
+
+
+def liver(x: Array, y: Array, z: float) -> Array:
+    """Liver: what fills the right of the upper abdomen, and a lobe to the left in front."""
+    return np.asarray(0.6 * (x - 28 + 0.5 * (y + 10) + 0.5 * (z + 120)), np.float32)
+
+
+def superellipse(x: Array, y: Array, width: Array | float, depth: Array | float, power: float) -> Array:
+    """Distance to the curve (x / width)^power + (y / depth)^power = 1, exact to first order."""
+    across, down = np.abs(x) / width, np.abs(y) / depth
+    value = across**power + down**power - 1
+    slope = (power / width * across ** (power - 1)) ** 2 + (power / depth * down ** (power - 1)) ** 2
+    return np.asarray(value / np.sqrt(np.maximum(slope, 1e-6)), np.float32)
+
+
+def ellipsoid(
+    x: Array,
+    y: Array,
+    z: Array | float,
+    middle: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    lean: float = 0.0,
+) -> Array:
+    """Distance to an ellipsoid; ``lean``: mm that it sinks for every mm to the left."""
+    across, down = (x - middle[0]) / radii[0], (y - middle[1]) / radii[1]
+    up = (z - middle[2] + lean * (x - middle[0])) / radii[2]
+    away = np.sqrt(across * across + down * down + up * up)
+    return np.asarray((away - 1) * min(radii), np.float32)
+
+
+def smooth_union(one: Array, other: Array, over: float = 10.0) -> Array:
+    """The union of two shapes, the crease between them filled over ``over`` mm."""
+    near = np.clip(0.5 + 0.5 * (other - one) / over, 0, 1)
+    return np.asarray(other * (1 - near) + one * near - over * near * (1 - near), np.float32)
