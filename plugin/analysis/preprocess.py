@@ -33,7 +33,7 @@ def percentile_window(values: NumberArray, low: float, high: float) -> FloatArra
     return window(values, float(floor), float(ceiling))
 
 
-def equalise(values: npt.NDArray[np.generic]) -> FloatArray:
+def equalise(values: NumberArray) -> FloatArray:
     """Histogram equalisation of a (rows, columns) picture over 4096 bins, to [0, 1].
 
     The lowest bin becomes 0 and is not counted, so that black collimation borders do not push the
