@@ -30,12 +30,21 @@ class NoCandidate(Exception):
 class Intake:
     """Keeps the ledger abreast of what Orthanc holds. Used by one thread at a time."""
 
-    def __init__(self, pacs: Pacs, ledger: Ledger, *, stable_age: float, backlog_days: float) -> None:
+    def __init__(
+        self,
+        pacs: Pacs,
+        ledger: Ledger,
+        *,
+        stable_age: float,
+        backlog_days: float,
+        xray_modalities: Sequence[str],
+    ) -> None:
         """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first."""
         self._pacs = pacs
         self._ledger = ledger
         self._stable_age = stable_age
         self._backlog_days = backlog_days
+        self._xray_modalities = xray_modalities
 
     def catch_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Account for every change that Orthanc has written since the last time."""
@@ -59,7 +68,7 @@ class Intake:
         header.Modality = record.modality
         if record.instances:
             header.SOPClassUID = self._pacs.sop_class(record.instances[0])
-        modality = screening.modality_of(header)
+        modality = screening.modality_of(header, self._xray_modalities)
         if modality is None:
             raise NoCandidate(f"modality {record.modality or '(none)'} is not read")
         return modality

@@ -138,7 +138,11 @@ class Service:
             log.warning("%s", problem)
         ledger = Ledger(self._ledger_url)
         intake = Intake(
-            self.pacs, ledger, stable_age=self._stable_age, backlog_days=self.settings.backlog_days
+            self.pacs,
+            ledger,
+            stable_age=self._stable_age,
+            backlog_days=self.settings.backlog_days,
+            xray_modalities=self.settings.xray.modalities,
         )
         intake.catch_up(self._stop.is_set)
         ledger.restart(

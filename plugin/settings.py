@@ -14,6 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
 
+from plugin.header_rules.limits import CtLimits, XrayLimits
+
 SECTION = "ChestAI"
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,6 +93,8 @@ class Settings(Section):
     retry_seconds: float = Field(
         default=20, ge=0, description="wait before the second attempt; doubled before each further one"
     )
+    xray: XrayLimits = Field(default=XrayLimits(), description="limits of the X-ray header rules")
+    ct: CtLimits = Field(default=CtLimits(), description="limits of the CT header rules")
     results: ResultChoice = Field(default=ResultChoice(), description="which results are stored")
     segmentation_type: Literal["BINARY", "LABELMAP"] = Field(
         default="BINARY", description="kind of Segmentation; LABELMAP is smaller, fewer viewers know it"

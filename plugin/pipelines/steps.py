@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from plugin import __version__
+from plugin.analysis.attention import attention_map
 from plugin.imaging import Instance
 from plugin.models import Model, Prediction
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.common import SeriesLabel
-from plugin.results.findings import ClassProbability, Classification, Findings, Remark, Severity, Verdict
+from plugin.results.findings import Classification, ClassProbability, Findings, Remark, Severity, Verdict
 from plugin.results.sr import build_sr
 from plugin.settings import Settings
 
@@ -68,6 +69,20 @@ def classification(model: Model, classes: tuple[ClassProbability, ...]) -> Class
         projection=projection.axis if projection else None,
         classes=classes,
         called=called.name,
+    )
+
+
+def attention(model: Model, prediction: Prediction, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+    """Where a classifier saw evidence for its finding: [0, 1] over a picture of that shape, or None."""
+    if prediction.attention is None:
+        return None
+    spec = model.card.input
+    return attention_map(
+        prediction.attention[0, 0],
+        rows=shape[0],
+        columns=shape[1],
+        input_shape=(spec.shape[2], spec.shape[3]),
+        short_side=spec.resize.size,
     )
 
 

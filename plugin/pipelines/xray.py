@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from plugin import imaging, screening
-from plugin.analysis.attention import attention_map
 from plugin.imaging import XrayImage
-from plugin.models import Model, ModelError, Prediction
+from plugin.models import ModelError
 from plugin.pipelines import steps
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.capture import build_attention
@@ -42,25 +41,10 @@ def read(request: Request) -> Reading:
                 verdict = verdict.joined(steps.network_rejection(model, by_name[steps.REJECTION]))
             if not verdict.accepted:
                 return steps.rejected(request, "xray", verdict, chosen)
-            attention = _attention(model, prediction, image)
+            attention = steps.attention(model, prediction, image.pixels.shape)
         classifications.append(steps.classification(model, classes))
     findings = Findings(modality="xray", classifications=tuple(classifications), remarks=verdict.remarks)
     return _results(request, image, findings, attention, Reading(verdict=verdict, findings=findings))
-
-
-def _attention(model: Model, prediction: Prediction, image: XrayImage) -> npt.NDArray[np.float32] | None:
-    """Where the network saw evidence for its finding, at the size of the film."""
-    if prediction.attention is None:
-        return None
-    spec = model.card.input
-    rows, columns = image.pixels.shape
-    return attention_map(
-        prediction.attention[0, 0],
-        rows=rows,
-        columns=columns,
-        input_shape=spec.shape[2:],
-        short_side=spec.resize.size,
-    )
 
 
 def _results(
@@ -72,12 +56,28 @@ def _results(
 ) -> Reading:
     request.stages.enter("results")
     wanted, label = request.settings.results, steps.label_of(request.settings)
-    common = {"findings": findings, "identity": request.identity, "label": label}
     if wanted.attention and attention is not None:
-        reading.results["attention"] = build_attention(image=image, attention=attention, **common)
+        reading.results["attention"] = build_attention(
+            image=image,
+            attention=attention,
+            findings=findings,
+            identity=request.identity,
+            label=label,
+        )
     if wanted.pdf:
-        material = XrayMaterial(image=image, attention=attention)
-        reading.results["pdf"] = build_pdf(sources=[image.source], material=material, **common)
+        reading.results["pdf"] = build_pdf(
+            findings=findings,
+            sources=[image.source],
+            identity=request.identity,
+            label=label,
+            material=XrayMaterial(image=image, attention=attention),
+        )
     if wanted.sr:
-        reading.results["sr"] = build_sr(sources=[image.source], predecessors=request.predecessors, **common)
+        reading.results["sr"] = build_sr(
+            findings=findings,
+            sources=[image.source],
+            identity=request.identity,
+            label=label,
+            predecessors=request.predecessors,
+        )
     return reading
