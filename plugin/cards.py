@@ -99,11 +99,19 @@ class Code(_Strict):
     meaning: str = Field(max_length=64)
 
 
+Role = Literal["finding", "reject", "lung", "other"]
+
+
 class OutputClass(_Strict):
-    """One class of an output, with the threshold at which it is called (probability >= threshold)."""
+    """One class of an output, with the threshold at which it is called (probability >= threshold).
+
+    ``role`` tells the plugin what the class is for, whatever its name: ``finding`` is what a classifier
+    or segmenter looks for, ``reject`` ends the reading, ``lung`` is the lungs' mask.
+    """
 
     name: str
     meaning: str
+    role: Role = "other"
     code: Code | None = None
     threshold: float = Field(default=0.5, ge=0, le=1)
 
@@ -181,10 +189,22 @@ class Card(_Strict):
         return next((o for o in self.outputs if o.meaning == meaning), None)
 
     @model_validator(mode="after")
-    def _has_logits(self) -> Card:
-        if self.output("logits") is None:
+    def _has_the_classes_of_its_task(self) -> Card:
+        logits = self.output("logits")
+        if logits is None:
             raise ValueError("a model needs an output whose meaning is logits")
+        roles = [c.role for c in logits.classes]
+        for role in _ROLES[self.task]:
+            if roles.count(role) != 1:
+                raise ValueError(f"a model that can {self.task} needs one class of role {role}")
         return self
+
+
+_ROLES: dict[str, tuple[Role, ...]] = {
+    "classify": ("finding",),
+    "reject": ("reject",),
+    "segment": ("lung", "finding"),
+}
 
 
 def read_card(folder: Path) -> Card:

@@ -24,6 +24,7 @@ from plugin.cards import (
     ModelOutput,
     OutputClass,
     Percentiles,
+    Role,
     read_card,
 )
 from plugin.results.findings import Algorithm
@@ -68,6 +69,10 @@ class Model:
     def classes(self) -> tuple[OutputClass, ...]:
         """The classes of the network's logits, in their order."""
         return self._logits.classes
+
+    def class_index(self, role: Role) -> int | None:
+        """The place of the class of that role among the logits, or None."""
+        return next((number for number, c in enumerate(self.classes) if c.role == role), None)
 
     @property
     def batch(self) -> int:

@@ -174,6 +174,7 @@ def classification(
 ) -> Classification:
     """A two-class result on a CT, or with no projection a three-class one on an X-ray."""
     finding = ClassProbability(
+        role="finding",
         name="COVID",
         meaning="Opacity consistent with COVID-19 pneumonia",
         code=COVID,
@@ -187,7 +188,8 @@ def classification(
             ("REJECTION", "Not a usable frontal chest X-ray", 0.25 * (1 - probability)),
         ]
     others = [
-        ClassProbability(name=n, meaning=m, code=None, probability=p, threshold=0.5) for n, m, p in rest
+        ClassProbability(name=n, meaning=m, code=None, role="other", probability=p, threshold=0.5)
+        for n, m, p in rest
     ]
     return Classification(
         algorithm=algorithm(name),

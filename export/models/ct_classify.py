@@ -16,7 +16,7 @@ from plugin.cards import Figure, OutputClass
 COUNT = 160
 CLASSES = (
     OutputClass(name="NO-FINDINGS", meaning="No opacity as in COVID-19 pneumonia"),
-    OutputClass(name="FINDINGS", meaning="Opacity consistent with COVID-19 pneumonia"),
+    OutputClass(name="FINDINGS", meaning="Opacity consistent with COVID-19 pneumonia", role="finding"),
 )
 
 

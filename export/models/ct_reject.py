@@ -107,7 +107,7 @@ MODELS = (
         measure=measure,
         classes=(
             OutputClass(name="accept", meaning="A whole chest"),
-            OutputClass(name="reject", meaning="No chest, or not all of it"),
+            OutputClass(name="reject", meaning="No chest, or not all of it", role="reject"),
         ),
         text=TEXT,
         default_rank=10,

@@ -26,7 +26,7 @@ PARTS = {
     "train": "Trained without every third patient, on whom the figures were measured.",
     "prod": (
         "PROD: the measured network (TRAIN, without every third patient) trained on with all patients "
-        "for a third of its steps; the figures are those of TRAIN."
+        "for a quarter of its steps; the figures are those of TRAIN."
     ),
 }
 LIMITS = (
@@ -38,9 +38,12 @@ LIMITS = (
 
 
 def _outputs() -> tuple[ModelOutput, ...]:
-    lung = OutputClass(name="lung", meaning="Lung", code=Code(value="39607008", scheme="SCT", meaning="Lung"))
+    lung = OutputClass(
+        name="lung", meaning="Lung", role="lung", code=Code(value="39607008", scheme="SCT", meaning="Lung")
+    )
     findings = OutputClass(
         name="findings",
+        role="finding",
         meaning="Opacity as in COVID-19 pneumonia",
         code=Code(value="112033", scheme="DCM", meaning="Abnormal opacity"),
     )

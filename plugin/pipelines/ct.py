@@ -14,7 +14,7 @@ from plugin.analysis import lungs as lung_analysis
 from plugin.analysis.preprocess import window
 from plugin.analysis.projection import Projections
 from plugin.analysis.segmentation import segment
-from plugin.cards import HuWindow
+from plugin.cards import HuWindow, Role
 from plugin.imaging import CtVolume, Instance
 from plugin.models import Model, ModelError
 from plugin.pipelines import steps
@@ -38,9 +38,6 @@ from plugin.results.sr import build_sr
 RIGHT, LEFT = 1, 2
 """Labels of the lungs in a mask."""
 
-
-LUNG, FINDINGS = "LUNG", "FINDINGS"
-"""Names of the segmenter's classes."""
 
 MIN_LUNG_ML = 500.0
 """Less than this is no lung, and no percentage is given."""
@@ -124,7 +121,7 @@ def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Ve
     if model is None:
         return Verdict(remarks=(steps.not_screened("ct"),))
     _, classes = steps.ask(model, _projection(model, projections))
-    return steps.network_rejection(model, next(c for c in classes if c.name == steps.REJECTION))
+    return steps.network_verdict(model, classes)
 
 
 def _classify(
@@ -152,19 +149,26 @@ def _classify(
 def _segment(request: Request, model: Model, volume: CtVolume) -> _Masks:
     """Lungs and findings slice by slice, then left and right."""
     request.stages.enter("segment")
-    classes = {c.name: number for number, c in enumerate(model.classes)}
     lung, findings = segment(
         volume.hu,
         prepare=model.prepare,
         predict=lambda inputs: model.predict(inputs).probabilities,
         batch=model.batch,
-        lung=(classes[LUNG], model.classes[classes[LUNG]].threshold),
-        findings=(classes[FINDINGS], model.classes[classes[FINDINGS]].threshold),
+        lung=_channel(model, "lung"),
+        findings=_channel(model, "finding"),
         progress=request.stages.progress,
     )
     request.stages.enter("measure")
     sides = lung_analysis.separate(lung, spacing=volume.spacing)
     return _Masks(lungs=sides, findings=findings & (sides > 0))
+
+
+def _channel(model: Model, role: Role) -> tuple[int, float]:
+    """The channel of a segmenter's output that has a role, and its threshold."""
+    index = model.class_index(role)
+    if index is None:
+        raise ModelError(f"{model.card.name} has no class of role {role}")
+    return index, model.classes[index].threshold
 
 
 def _measure(
@@ -212,7 +216,7 @@ def _remarks(measured: LungMeasurements, masks: _Masks) -> Iterator[Remark]:
 
 def _largest_section(lungs: npt.NDArray[np.uint8]) -> int:
     """Pixels of lung in the slice that has most of it."""
-    return max(np.count_nonzero(section) for section in lungs)
+    return max(int(np.count_nonzero(section)) for section in lungs)
 
 
 def _results(

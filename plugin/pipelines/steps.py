@@ -17,8 +17,6 @@ from plugin.results.findings import Classification, ClassProbability, Findings, 
 from plugin.results.sr import build_sr
 from plugin.settings import Settings
 
-REJECTION = "REJECTION"
-
 
 def label_of(settings: Settings) -> SeriesLabel:
     """How the settings want the results labelled."""
@@ -45,6 +43,7 @@ def ask(model: Model, picture: npt.NDArray[np.float32]) -> tuple[Prediction, tup
             name=c.name,
             meaning=c.meaning,
             code=c.code,
+            role=c.role,
             probability=float(probability),
             threshold=c.threshold,
         )
@@ -56,13 +55,12 @@ def ask(model: Model, picture: npt.NDArray[np.float32]) -> tuple[Prediction, tup
 def classification(model: Model, classes: tuple[ClassProbability, ...]) -> Classification:
     """What a classifier's probabilities say at its operating point.
 
-    The first class is the finding: called where its probability reaches its threshold. Otherwise the
-    likeliest of the others is, REJECTION aside.
+    The finding is called where its probability reaches its threshold; otherwise the likeliest of the
+    other classes is, the rejection aside.
     """
-    finding, *others = classes
-    called = finding
-    if finding.probability < finding.threshold:
-        called = max((c for c in others if c.name != REJECTION), key=lambda c: c.probability)
+    called = next(c for c in classes if c.role == "finding")
+    if called.probability < called.threshold:
+        called = max((c for c in classes if c.role == "other"), key=lambda c: c.probability)
     projection = model.card.input.projection
     return Classification(
         algorithm=model.algorithm,
@@ -78,7 +76,7 @@ def attention(model: Model, prediction: Prediction, shape: tuple[int, ...]) -> n
         return None
     spec = model.card.input
     return attention_map(
-        prediction.attention[0, 0],
+        prediction.attention[0, model.class_index("finding")],
         rows=shape[0],
         columns=shape[1],
         input_shape=(spec.shape[2], spec.shape[3]),
@@ -86,9 +84,10 @@ def attention(model: Model, prediction: Prediction, shape: tuple[int, ...]) -> n
     )
 
 
-def network_rejection(model: Model, rejected: ClassProbability) -> Verdict:
-    """The verdict of a network on a series: rejected where the probability reaches the threshold."""
-    if rejected.probability < rejected.threshold:
+def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdict:
+    """A network's verdict on a series: rejected where its class for that reaches the threshold."""
+    rejected = next((c for c in classes if c.role == "reject"), None)
+    if rejected is None or rejected.probability < rejected.threshold:
         return Verdict()
     message = (
         f"the network {model.card.name} does not take it for a whole {_SUBJECT[model.card.modality]} "

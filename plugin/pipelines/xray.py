@@ -36,9 +36,7 @@ def read(request: Request) -> Reading:
     for model in request.lineup.xray:
         prediction, classes = steps.ask(model, image.pixels)
         if model is request.lineup.xray[0]:
-            by_name = {c.name: c for c in classes}
-            if steps.REJECTION in by_name:
-                verdict = verdict.joined(steps.network_rejection(model, by_name[steps.REJECTION]))
+            verdict = verdict.joined(steps.network_verdict(model, classes))
             if not verdict.accepted:
                 return steps.rejected(request, "xray", verdict, chosen)
             attention = steps.attention(model, prediction, image.pixels.shape)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from plugin.cards import Code
+from plugin.cards import Code, Role
 
 
 class Severity(StrEnum):
@@ -65,6 +65,7 @@ class ClassProbability:
     name: str
     meaning: str
     code: Code | None
+    role: Role
     probability: float
     threshold: float
 
@@ -81,8 +82,8 @@ class Classification:
 
     @property
     def finding(self) -> ClassProbability:
-        """The first class: the finding the network looks for."""
-        return self.classes[0]
+        """The class that the network looks for."""
+        return next(c for c in self.classes if c.role == "finding")
 
     @property
     def positive(self) -> bool:
