@@ -22,7 +22,7 @@ from plugin.results.identity import Identity
 from plugin.results.summary import answer
 from plugin.results.texts import Texts
 
-LONGEST_SIDE = 1536
+LONGEST_SIDE = 1280
 """Pixels of the longer side at most: the map is coarse, and the original is in the archive."""
 
 _FONT = Path(__file__).with_name("fonts") / "NotoSans-Regular.ttf"
@@ -118,8 +118,8 @@ def _describe(
     reference.ReferencedSOPClassUID = source.SOPClassUID
     reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
     capture.SourceImageSequence = [reference]
-    # Type 2C: the chest is no paired structure, so that there is no side to tell.
-    capture.Laterality = ""
+    # The chest is no paired structure: said, there is no laterality to give (type 2C).
+    capture.BodyPartExamined = "CHEST"
     orientation = source.get("PatientOrientation")
     capture.PatientOrientation = list(orientation) if orientation else []
     capture.DateOfSecondaryCapture = identity.created.strftime("%Y%m%d")

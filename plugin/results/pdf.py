@@ -20,7 +20,7 @@ from plugin.results.identity import Identity
 from plugin.results.pdf_ct import CtMaterial
 from plugin.results.pdf_page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf_xray import XrayMaterial
-from plugin.results.summary import Earlier
+from plugin.results.summary import Earlier, summarise
 
 _TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
 
@@ -77,11 +77,12 @@ def render(
     y = pdf_answer.remarks(page, y, findings, texts)
     room = pdf_answer.provenance_top(findings) - y
     if isinstance(material, XrayMaterial):
-        pdf_xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
+        y = pdf_xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
     elif findings.modality == "ct":
         current = _current(findings, patient, identity)
         ct = pdf_ct.CtPart(material=material, lungs=findings.lungs, current=current, history=history)
-        pdf_ct.part(page, Area(LEFT, y, WIDTH, room), ct, texts)
+        y = pdf_ct.part(page, Area(LEFT, y, WIDTH, room), ct, texts)
+    pdf_answer.in_words(page, y, findings, texts, summarise(findings, texts, history))
     pdf_answer.provenance(page, findings, texts)
     pdf_answer.footer(page, source, identity, label)
     return page.finished(identity.created)

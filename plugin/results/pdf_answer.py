@@ -40,7 +40,8 @@ def header(page: Page, source: Dataset, modality: str, label: SeriesLabel) -> fl
     page.put(LEFT, TOP, texts(f"pdf.title.{modality}"), size=9, bold=True, colour=ACCENT)
     page.put(LEFT, TOP, label.institution, size=9, colour=QUIET, align="R")
     name = _person(str(patient.PatientName)) or texts("pdf.unnamed")
-    page.put(LEFT, TOP + 5.5, name, size=15, bold=True, width=112)
+    size = 15 if page.fits(name, size=15, width=112) else 10.5
+    page.put(LEFT, TOP + 5.5 + (15 - size) * 0.25, name, size=size, bold=True, width=112)
     page.put(LEFT, TOP + 13.2, _about_patient(patient, texts), size=8.5, colour=QUIET, width=112)
     study = read_text(patient, "StudyDescription") or read_text(source, "SeriesDescription")
     when = " ".join(filter(None, (_day(patient.StudyDate), _clock(patient.StudyTime))))
@@ -164,6 +165,15 @@ def remarks(page: Page, y: float, findings: Findings, texts: Texts) -> float:
         colour = WARNING if remark.severity is Severity.REJECT else INK
         y = page.paragraph(LEFT, y, f"• {remark.message}", size=8, colour=colour, lines=2) + 0.6
     return y + 2.5
+
+
+def in_words(page: Page, y: float, findings: Findings, texts: Texts, summary: str) -> None:
+    """The summary of the SR, where there is room for it below ``y``."""
+    size, top = 8.5, y + 4
+    lines = page.count_lines(summary, size=size, width=WIDTH)
+    if top + 5.5 + lines * page.line_height(size) + 3 < provenance_top(findings):
+        page.heading(LEFT, top, texts("pdf.in_words"))
+        page.paragraph(LEFT, top + 5.5, summary, size=size, lines=lines)
 
 
 def provenance_top(findings: Findings) -> float:

@@ -100,8 +100,8 @@ class CtPart:
     history: Sequence[Earlier]
 
 
-def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> None:
-    """Set the pictures, the measurements and the course into the room there is.
+def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> float:
+    """Set the pictures, the measurements and the course into the room there is; returns y below.
 
     Where it does not do for all, first the second row of slices goes, then the attention, then the plot.
     """
@@ -123,7 +123,8 @@ def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> None:
         place = Area(x, y, area.x + area.width - x)
         below = max(below, _attention(page, place, attention, texts))
     if plot and ct.current is not None:
-        course_plot.course(page, below + 3, ct.current, ct.history, texts)
+        below = course_plot.course(page, below + 3, ct.current, ct.history, texts)
+    return below
 
 
 def _pictures(page: Page, area: Area, material: CtMaterial, texts: Texts) -> float:

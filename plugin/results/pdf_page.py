@@ -100,15 +100,29 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
     ) -> float:
         """Text in as many lines as it needs, at most ``lines``; returns y below the last one."""
         self._style(size, bold, colour, text)
-        line_height = size * 0.48
-        self.set_xy(x, y)
-        broken = self.multi_cell(width, line_height, text, align="L", dry_run=True, output="LINES", padding=0)
+        broken = self._broken(text, width)
         if len(broken) > lines:
-            broken = [*broken[: lines - 1], self._fitted(f"{broken[lines - 1]} …………", width)]
+            broken = [*broken[: lines - 1], self._fitted(" ".join(broken[lines - 1 :]), width)]
+        height = self.line_height(size)
         for number, line in enumerate(broken):
-            self.set_xy(x, y + number * line_height)
-            self.cell(width, line_height, line, align="L")
-        return y + len(broken) * line_height
+            self.set_xy(x, y + number * height)
+            self.cell(width, height, line, align="L")
+        return y + len(broken) * height
+
+    @staticmethod
+    def line_height(size: float) -> float:
+        """Height of a line of a paragraph in mm."""
+        return size * 0.48
+
+    def count_lines(self, text: str, *, size: float, width: float) -> int:
+        """How many lines a paragraph would take."""
+        self._style(size, False, INK, text)
+        return len(self._broken(text, width))
+
+    def fits(self, text: str, *, size: float, width: float) -> bool:
+        """Whether a bold line of text fits the width."""
+        self._style(size, True, INK, text)
+        return bool(self.get_string_width(text) <= width)
 
     def rule(self, y: float, x: float = LEFT, to: float = RIGHT, colour: Colour = LINE) -> None:
         """A thin horizontal line."""
@@ -135,6 +149,10 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
             self._load_fallback()
         self.set_font("noto", "B" if bold else "", size)
         self.set_text_color(*colour)
+
+    def _broken(self, text: str, width: float) -> list[str]:
+        lines: list[str] = self.multi_cell(width, 1, text, align="L", dry_run=True, output="LINES")
+        return lines
 
     def _covers(self, text: str) -> bool:
         known = self.fonts["noto"].cmap
