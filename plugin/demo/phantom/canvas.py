@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Array = npt.NDArray[np.float32]
 
@@ -55,7 +56,7 @@ class Slice:
 
     def cover(self, distance: Array) -> Array:
         """How much of each pixel lies inside a shape, 0 to 1, by its distance field."""
-        return np.clip(0.5 - distance / self.pixel, 0.0, 1.0)
+        return np.asarray(np.clip(0.5 - distance / self.pixel, 0.0, 1.0), np.float32)
 
     def paint(self, distance: Array, hu: Array | float) -> None:
         """Cover the slice with a shape of ``hu``."""
@@ -139,22 +140,22 @@ class Noise:
 
     def on(self, piece: Slice) -> Array:
         """The values at every pixel of a slice, shape (rows, columns)."""
-        (up,) = self._weights(np.array([piece.z], np.float32))
-        layers = np.flatnonzero(up)
-        plane = np.tensordot(up[layers], self._values[layers], 1)
-        return np.asarray(self._weights(piece.y) @ plane @ self._weights(piece.x).T)
+        up = self._weights(np.array([piece.z], np.float32))
+        plane = np.tensordot(up.data, self._values[up.indices], 1)
+        return np.asarray((self._weights(piece.x) @ (self._weights(piece.y) @ plane).T).T)
 
-    def _weights(self, along: Array) -> Array:
-        place = np.clip((along + self.REACH) / self._cell, 0, self._values.shape[0] - 4.001)
+    def _weights(self, along: Array) -> sparse.csr_array:
+        """How much each lattice value adds to each place: four neighbours along the line."""
+        count = self._values.shape[0]
+        place = np.clip((along + self.REACH) / self._cell, 0, count - 4.001)
         whole = place.astype(np.int64)
         t = (place - whole).astype(np.float32)
-        weights = np.zeros((len(along), self._values.shape[0]), np.float32)
-        index = np.arange(len(along))
-        weights[index, whole] = (1 - t) ** 3 / 6
-        weights[index, whole + 1] = (3 * t**3 - 6 * t**2 + 4) / 6
-        weights[index, whole + 2] = (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6
-        weights[index, whole + 3] = t**3 / 6
-        return weights
+        weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+        values = np.column_stack(weights).ravel() / 6
+        neighbours = (whole[:, None] + np.arange(4)).ravel()
+        return sparse.csr_array(
+            (values, neighbours, 4 * np.arange(len(along) + 1)), shape=(len(along), count)
+        )
 
 
 def _between(along: Array, low: float, high: float) -> slice:

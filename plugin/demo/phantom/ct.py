@@ -23,7 +23,7 @@ _WORKERS = 2
 
 def positions() -> npt.NDArray[np.float64]:
     """The heights of the slices from foot to head, in mm."""
-    return LOWEST_MM + SLICE_MM * np.arange(SLICES)
+    return np.asarray(LOWEST_MM + SLICE_MM * np.arange(SLICES), np.float64)
 
 
 def pixel_centres() -> Array:

@@ -48,7 +48,7 @@ def body(x: Array, y: Array, z: float) -> Array:
     """Trunk, shoulders and neck."""
     level = np.clip(z, -260, 230)
     trunk = superellipse(x, y - 8, float(_body_width(level)), float(_body_depth(level)), 2.55)
-    shoulder = ellipsoid(np.abs(x), y, z, (148, 22, 76), (58, 64, 64))
+    shoulder = ellipsoid(np.abs(x), y, z, middle=(148, 22, 76), radii=(58, 64, 64))
     return np.minimum(trunk, shoulder)
 
 
@@ -75,9 +75,9 @@ def diaphragm(x: Array, y: Array) -> Array:
 
 def heart(x: Array, y: Array, z: Array | float) -> Array:
     """Heart with the roots of the great vessels, in its sac."""
-    left = ellipsoid(x + 0.25 * (y + 24), y, z, (34, -24, -46), (54, 42, 44), lean=0.35)
-    right = ellipsoid(x, y, z, (-10, -20, -32), (36, 38, 46))
-    base = ellipsoid(x, y, z, (6, -14, 8), (34, 32, 36))
+    left = ellipsoid(x + 0.25 * (y + 24), y, z, middle=(34, -24, -46), radii=(54, 42, 44), lean=0.35)
+    right = ellipsoid(x, y, z, middle=(-10, -20, -32), radii=(36, 38, 46))
+    base = ellipsoid(x, y, z, middle=(6, -14, 8), radii=(34, 32, 36))
     return smooth_union(smooth_union(left, right), base)
 
 
@@ -90,7 +90,7 @@ def lungs(x: Array, y: Array, z: Array | float) -> Array:
     middle = 3 + 13 * np.exp(-(((y - centre(z) - 4) / 42) ** 2))
     slab = np.asarray(middle - np.abs(x), np.float32)
     above = (diaphragm(x, y) - height) * 0.75
-    top = ellipsoid(np.abs(x), y, np.maximum(height, 62), (46, 12, 62), (62, 84, 68))
+    top = ellipsoid(np.abs(x), y, np.maximum(height, 62), middle=(46, 12, 62), radii=(62, 84, 68))
     inside = np.maximum(cage(x, y, z), np.maximum(slab, above))
     return np.asarray(np.maximum(inside, np.where(height > 62, top, -99)), np.float32)
 
@@ -102,12 +102,12 @@ def beside_spine(x: Array, y: Array, z: Array | float) -> Array:
 
 def stomach(x: Array, y: Array, z: float) -> Array:
     """Stomach, under the left dome."""
-    return ellipsoid(x, y, z, (58, -14, -134), (42, 44, 36))
+    return ellipsoid(x, y, z, middle=(58, -14, -134), radii=(42, 44, 36))
 
 
 def spleen(x: Array, y: Array, z: float) -> Array:
     """Spleen, behind the stomach."""
-    return ellipsoid(x, y, z, (92, 42, -138), (28, 40, 40))
+    return ellipsoid(x, y, z, middle=(92, 42, -138), radii=(28, 40, 40))
 
 
 def liver(x: Array, y: Array, z: float) -> Array:
@@ -127,6 +127,7 @@ def ellipsoid(
     x: Array,
     y: Array,
     z: Array | float,
+    *,
     middle: tuple[float, float, float],
     radii: tuple[float, float, float],
     lean: float = 0.0,

@@ -42,4 +42,4 @@ def _points_in_lung(rng: np.random.Generator, side: float, count: int) -> npt.ND
     points = (box_low + (box_high - box_low) * rng.random((count * 6, 3))).astype(np.float32)
     points[:, 0] *= side
     inside = torso.lungs(points[:, 0], points[:, 1], points[:, 2]) < -3
-    return points[inside][:count]
+    return np.asarray(points[inside][:count])

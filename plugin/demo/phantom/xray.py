@@ -61,4 +61,4 @@ def _displayed(attenuation: Array) -> npt.NDArray[np.uint16]:
     broad = ndimage.zoom(broad, 10, order=1, grid_mode=True, mode="nearest")
     level = 0.8 * broad + 1.3 * (attenuation - broad)
     shown = 1 / (1 + np.exp(-2.1 * (level - 1.9)))
-    return np.rint(4095 * np.clip(shown, 0, 1)).astype(np.uint16)
+    return np.asarray(np.rint(4095 * np.clip(shown, 0, 1)), np.uint16)
