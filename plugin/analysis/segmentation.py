@@ -1,0 +1,97 @@
+"""Slice-wise segmentation of a volume by a network, and what makes lungs of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from plugin.analysis.grid import Grid, Mask, components
+from plugin.analysis.preprocess import resize
+
+FloatArray = npt.NDArray[np.float32]
+
+CLOSING_MM = 6.0
+"""How far findings may lie in a dent of the lung's outline, as a consolidation at the pleura does."""
+LEAST_PART = 0.05
+"""Further components are kept from this share of the mask on: a consolidation may cut a lung in two."""
+
+
+def segment(
+    volume: npt.NDArray[np.int16],
+    *,
+    prepare: Callable[[npt.NDArray[np.int16]], FloatArray],
+    predict: Callable[[FloatArray], FloatArray],
+    batch: int,
+    lung: tuple[int, float],
+    findings: tuple[int, float],
+    spacing: tuple[float, float, float],
+    progress: Callable[[float], None] | None = None,
+) -> tuple[Mask, Mask]:
+    """Segment lungs and findings of a canonical volume (slices, rows, columns) in HU.
+
+    ``prepare`` makes a network input (C, H, W) of a slice that shows all of it; ``predict`` answers
+    (batch, C, H, W) with probabilities (batch, channels, h, w); ``lung`` and ``findings`` are the
+    channel and the threshold of each. Only whole batches are asked for: the last is filled up with
+    zeros. ``spacing``: mm between slices, rows, columns. ``progress`` is told the share of slices done;
+    what it raises ends the segmentation.
+
+    Returns the masks of :func:`refine`: lungs, and the findings in them, bool, at the volume's size.
+    """
+    masks = [(np.zeros(volume.shape, dtype=np.bool_), *choice) for choice in (lung, findings)]
+    for start in range(0, len(volume), batch):
+        chunk = volume[start : start + batch]
+        inputs = [prepare(slice_) for slice_ in chunk]
+        inputs += [np.zeros_like(inputs[0])] * (batch - len(inputs))
+        probabilities = predict(np.stack(inputs))
+        for offset, slice_ in enumerate(chunk):
+            for mask, channel, threshold in masks:
+                plane = resize(probabilities[offset, channel], *slice_.shape)
+                mask[start + offset] = plane >= threshold
+        if progress is not None:
+            progress(min(1.0, (start + len(chunk)) / len(volume)))
+    return refine(masks[0][0], masks[1][0], spacing=spacing)
+
+
+def refine(lungs: Mask, findings: Mask, *, spacing: tuple[float, float, float]) -> tuple[Mask, Mask]:
+    """Raw masks to lungs and the findings in them.
+
+    Holes of the lungs are filled slice by slice; the two largest 26-connected components stay (and
+    further large ones); findings stay inside the lungs' closed outline, and belong to the lungs.
+    """
+    filled = np.zeros_like(lungs)
+    for k in np.flatnonzero(lungs.any(axis=(1, 2))):
+        filled[k] = ndimage.binary_fill_holes(lungs[k])
+    kept = largest_parts(filled, spacing)
+    inside = np.zeros_like(findings)
+    for k in np.flatnonzero((findings & ~kept).any(axis=(1, 2))):
+        inside[k] = close_plane(kept[k], spacing[1:], CLOSING_MM)
+    inside |= kept
+    inside &= findings
+    kept |= inside
+    return kept, inside
+
+
+def largest_parts(mask: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """The two largest components of a mask and those of at least 5 % of it; the mask's outline stays."""
+    grid = Grid.of(mask, spacing)
+    if grid is None:
+        return np.zeros_like(mask)
+    labels, sizes = components(grid.cells if grid.cells.any() else grid.touched)
+    order = np.argsort(sizes)[::-1]
+    least = LEAST_PART * sizes.sum()
+    keep = [label for rank, label in enumerate(order) if sizes[label] and (rank < 2 or sizes[label] >= least)]
+    return grid.spread(np.isin(labels, keep).astype(np.uint8), mask).astype(np.bool_)
+
+
+def close_plane(mask: Mask, spacing: tuple[float, float], distance: float) -> Mask:
+    """A mask (rows, columns) closed by a disk of ``distance`` mm, by distance transforms."""
+    if not mask.any():
+        return mask
+    margin = int(np.ceil(distance / min(spacing))) + 1
+    padded = np.pad(mask, margin)
+    dilated = ndimage.distance_transform_edt(~padded, sampling=spacing) <= distance
+    closed = ndimage.distance_transform_edt(dilated, sampling=spacing) > distance
+    return np.asarray(closed[margin:-margin, margin:-margin] | mask)
