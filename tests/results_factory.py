@@ -53,7 +53,7 @@ def header(index: int = 1, **attributes: object) -> Dataset:
     ds.SeriesNumber = 3
     for keyword, value in attributes.items():
         if value is None:
-            delattr(ds, keyword)
+            ds.pop(keyword, None)
         else:
             setattr(ds, keyword, value)
     return ds

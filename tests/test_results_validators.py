@@ -1,0 +1,197 @@
+"""Every kind of result, from clean and from dirty sources, through dciodvfy and dicom-validator."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+import pytest
+from dicom_tables import dicom_info
+from dicom_validator.validator.dicom_file_validator import DicomFileValidator
+from dicom_validator.validator.validation_result import Status, ValidationResult
+from pydicom.dataset import Dataset
+from pydicom.uid import ComputedRadiographyImageStorage
+from results_factory import (
+    IDENTITY,
+    LABEL,
+    ct_findings,
+    grid,
+    header,
+    lungs_on,
+    measurements,
+    volume,
+    xray,
+    xray_findings,
+)
+from test_results_pdf import HISTORY, attention_for
+
+from plugin.imaging import Instance
+from plugin.results.capture import build_attention
+from plugin.results.common import SeriesLabel
+from plugin.results.findings import Findings, Remark, Severity
+from plugin.results.pdf import build_pdf
+from plugin.results.pdf_ct import CtMaterial
+from plugin.results.pdf_xray import XrayMaterial
+from plugin.results.seg import build_seg
+from plugin.results.sr import build_sr
+
+DIRTY: dict[str, object] = {
+    "PatientBirthDate": "1960.01.02",
+    "StudyDate": "",
+    "StudyTime": "25:99",
+    "PatientAge": "sixty",
+    "PatientSex": "female",
+    "StudyDescription": "x" * 90,
+    "AccessionNumber": "0123456789ABCDEFGHIJ",
+    # In ASCII: dciodvfy counts the 64 characters of a component group in bytes.
+    "PatientName": "Mueller-Luedenscheidt, Eleonore Adelheid Friederike Wilhelmine von und zu",
+    "ReferringPhysicianName": None,
+    "StudyID": None,
+    "PatientID": "",
+    "Manufacturer": "",
+    "PatientIdentityRemoved": "YES",
+}
+REJECTION = Remark(code="XRAY_LATERAL", severity=Severity.REJECT, message="A lateral view.")
+WARNING = Remark(code="CT_THICK_SLICES", severity=Severity.WARN, message="Slices are 5 mm thick.")
+
+
+def ct_results(kind: str, dirty: bool, segmentation_type: str = "BINARY") -> dict[str, Dataset | None]:
+    where = grid(slices=8)
+    with pydicom.config.disable_value_validation():
+        source = volume(where, "columns flipped", **(DIRTY if dirty else {}))
+    lungs, mask = lungs_on(where)
+    findings = {
+        "usual": ct_findings((WARNING,)),
+        "clear": replace(ct_findings(), lungs=measurements((2000.0, 0.0), (1800.0, 0.0))),
+        "no lungs": replace(ct_findings(), lungs=None),
+    }[kind]
+    if kind != "usual":
+        mask = mask & False
+    if kind == "no lungs":
+        lungs = lungs * 0
+    common = {"findings": findings, "identity": IDENTITY, "label": LABEL}
+    seg = build_seg(
+        volume=source,
+        lungs=lungs,
+        findings_mask=mask,
+        segmentation_type=segmentation_type,  # type: ignore[arg-type]
+        **common,  # type: ignore[arg-type]
+    )
+    material = CtMaterial(volume=source, lungs=lungs, findings=mask)
+    history = HISTORY if kind == "usual" else ()
+    said = {"sources": source.sources, "history": history} | common
+    return {
+        "seg": seg,
+        "sr": build_sr(segmentation=seg, **said),  # type: ignore[arg-type]
+        "pdf": build_pdf(material=material, **said),  # type: ignore[arg-type]
+    }
+
+
+def xray_results(dirty: bool, **attributes: object) -> dict[str, Dataset | None]:
+    with pydicom.config.disable_value_validation():
+        image = xray(**((DIRTY if dirty else {}) | attributes))
+    label = SeriesLabel(software_version="0.1.0", language="pt", institution="Hospital São José")
+    common = {"findings": xray_findings(), "identity": IDENTITY, "label": label}
+    looked = attention_for(image)
+    return {
+        "sr": build_sr(sources=[image.source], **common),  # type: ignore[arg-type]
+        "pdf": build_pdf(
+            sources=[image.source],
+            material=XrayMaterial(image=image, attention=looked),
+            **common,  # type: ignore[arg-type]
+        ),
+        "attention": build_attention(image=image, attention=looked, **common),  # type: ignore[arg-type]
+    }
+
+
+def rejection() -> dict[str, Dataset | None]:
+    source = Instance(instance_id="a", header=header(), has_pixels=True)
+    findings = Findings(modality="xray", remarks=(REJECTION,))
+    return {"sr": build_sr(findings=findings, sources=[source], identity=IDENTITY, label=LABEL)}
+
+
+CASES: dict[str, Callable[[], dict[str, Dataset | None]]] = {
+    "ct": lambda: ct_results("usual", False),
+    "ct, dirty": lambda: ct_results("usual", True),
+    "ct without findings": lambda: ct_results("clear", False),
+    "ct without lungs": lambda: ct_results("no lungs", False),
+    "x-ray": lambda: xray_results(False),
+    "x-ray, dirty": lambda: xray_results(True),
+    "CR without orientation": lambda: xray_results(
+        False, SOPClassUID=ComputedRadiographyImageStorage, Modality="CR", PatientOrientation=None
+    ),
+    "rejected": rejection,
+}
+
+
+def known_warnings() -> list[re.Pattern[str]]:
+    lines = Path(__file__).with_name("warnings_dciodvfy.txt").read_text().splitlines()
+    entries = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    assert all(len(entry) == 2 and len(entry[1]) > 20 for entry in entries), "each needs its reason"
+    return [re.compile(pattern) for pattern, _ in entries]
+
+
+def validated(path: Path) -> ValidationResult:
+    return DicomFileValidator(dicom_info()).validate(path)[str(path)]
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy (Debian: dicom3tools)")
+@pytest.mark.parametrize("case", CASES)
+def test_dciodvfy_has_no_errors_and_only_known_warnings(case: str, tmp_path: Path) -> None:
+    known = known_warnings()
+    for kind, ds in CASES[case]().items():
+        if ds is None:
+            continue
+        path = tmp_path / f"{kind}.dcm"
+        ds.save_as(path, enforce_file_format=True)
+        done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+        for line in done.stderr.splitlines():
+            assert not re.match(r"(Error|Abort)", line), f"{kind}: {line}"
+            if line.startswith("Warning - "):
+                assert any(p.fullmatch(line[len("Warning - ") :]) for p in known), f"{kind}: {line}"
+        assert done.stderr.strip(), "dciodvfy names the IOD that it recognised"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_dicom_validator_has_no_errors(case: str, tmp_path: Path) -> None:
+    for kind, ds in CASES[case]().items():
+        if ds is None:
+            continue
+        path = tmp_path / f"{kind}.dcm"
+        ds.save_as(path, enforce_file_format=True)
+        result = validated(path)
+        assert (result.status, dict(result.module_errors)) == (Status.Passed, {}), kind
+
+
+def test_dicom_validator_has_no_errors_on_a_label_map(tmp_path: Path) -> None:
+    ds = ct_results("usual", False, "LABELMAP")["seg"]
+    assert ds is not None
+    path = tmp_path / "seg.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    result = validated(path)
+    assert (result.status, dict(result.module_errors)) == (Status.Passed, {})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda ds: delattr(ds, "StudyInstanceUID"),
+        lambda ds: delattr(ds, "PatientName"),
+        lambda ds: setattr(ds, "PatientBirthDate", "not a date"),
+        lambda ds: setattr(ds, "EchoTime", 3.0),
+    ],
+    ids=["type 1 missing", "type 2 missing", "value against its VR", "attribute of another IOD"],
+)
+def test_the_validator_sees_what_is_wrong(spoil: Callable[[Dataset], None], tmp_path: Path) -> None:
+    ds = xray_results(False)["pdf"]
+    assert ds is not None
+    path = tmp_path / "spoilt.dcm"
+    with pydicom.config.disable_value_validation():
+        spoil(ds)
+        ds.save_as(path, enforce_file_format=True)
+    assert validated(path).module_errors
