@@ -23,7 +23,6 @@ ONE_LUNG_SHARE = 0.05
 OVERLAP = 0.3
 """Two parts lie side by side when their middle 90 % overlap by less than this share from left to right."""
 BALL_STEP_MM = 1.0
-CUT_AREA_MM2 = 500.0
 BODY_HU = -500.0
 
 
@@ -48,8 +47,7 @@ def separate(mask: Mask, *, spacing: tuple[float, float, float], midline: float 
 def volume_ml(mask: Mask, *, thickness: npt.NDArray[np.float64], pixel_area: float) -> float:
     """Volume of a mask (slices, rows, columns) in mL: pixels of ``pixel_area`` mm2 times ``thickness``."""
     counts = np.array([np.count_nonzero(plane) for plane in mask], dtype=np.float64)
-    total: float = np.dot(counts, thickness).item()
-    return total * pixel_area / 1000
+    return float(np.dot(counts, thickness)) * pixel_area / 1000
 
 
 def body_midline(axial: npt.NDArray[np.float32]) -> float:
@@ -62,16 +60,10 @@ def body_midline(axial: npt.NDArray[np.float32]) -> float:
     widths = body.sum(axis=1)
     rows = np.flatnonzero(widths > 0.5 * widths.max()) if widths.any() else np.array([], dtype=int)
     if rows.size == 0:
-        return (axial.shape[1] - 1) / 2
+        return float(axial.shape[1] - 1) / 2
     first = body[rows].argmax(axis=1)
     last = axial.shape[1] - 1 - body[rows][:, ::-1].argmax(axis=1)
     return float(np.median((first + last) / 2))
-
-
-def cut_ends(mask: Mask, *, pixel_area: float) -> tuple[bool, bool]:
-    """Whether the lungs run out of the volume at the (base, apex): over 5 cm2 in an outermost slice."""
-    base, apex = (float(np.count_nonzero(mask[k])) * pixel_area > CUT_AREA_MM2 for k in (0, -1))
-    return base, apex
 
 
 def _label(grid: Grid, middle: float) -> Labels:
@@ -161,8 +153,8 @@ def _middle_span(mask: Mask) -> tuple[float, float]:
 def _flood(cells: Mask, distance: npt.NDArray[np.float32], seeds: Labels, radius: float) -> Labels:
     """Watershed from two seeds on the distance to the outline, level by level from ``radius`` down."""
     labels = seeds
-    for level in np.arange(radius, 0, -BALL_STEP_MM):
-        labels = grow(labels, distance > max(level - BALL_STEP_MM, 0))
+    for level in np.arange(radius - BALL_STEP_MM, 0, -BALL_STEP_MM):
+        labels = grow(labels, distance > level)
     return grow(labels, cells)
 
 
