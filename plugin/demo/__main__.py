@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from plugin.demo.client import Sources, failures, save_results, upload, wait_until_settled
+from plugin.demo.client import failures, save_results, upload, wait_until_loaded, wait_until_settled
 from plugin.demo.server import ROOT, OrthancServer, ServerError
 from plugin.demo.table import table
 
@@ -23,53 +25,64 @@ def make_studies(folder: Path) -> None:
     print(f"  {count} images in {time.monotonic() - started:.0f} s", flush=True)
 
 
-def run(folder: Path, synthetic: bool, work: Path) -> int:
-    """Send ``folder``, wait, print. Returns the exit status; ``work`` is scratch space."""
+def demonstrate(server: OrthancServer, folder: Path, files: Sequence[Path], *, must_be_read: bool) -> bool:
+    """Send files to a running server, wait, print. Whether everything went well.
+
+    ``must_be_read``: a series that is not accepted is a problem too.
+    """
+    print(f"Orthanc {server.get('/system')['Version']} runs at {server.url}", flush=True)
+    status = wait_until_loaded(server)
+    print(f"The plugin is {status['state']}{': ' if status['reason'] else ''}{status['reason'] or ''}")
+    if status["state"] == "disabled":
+        return False
+    sources = upload(server, folder, files)
+    settled = wait_until_settled(server, sources)
+    results = ROOT / "var" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+    saved = save_results(server, sources, settled, results)
+    print("\n" + table(sources, settled, saved))
+    problems = failures(sources, settled, saved, must_be_read=must_be_read)
+    for problem in problems:
+        print(f"PROBLEM: {problem}", file=sys.stderr)
+    return bool(sources) and not problems
+
+
+def run(folder: Path, work: Path, *, must_be_read: bool) -> bool:
+    """Demonstrate ``folder`` on a server of its own, whose data go to ``work``, and stop it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
-        print(f"{folder} holds no files", file=sys.stderr)
-        return 1
     server = OrthancServer(work / "pacs", chest_ai={"PollSeconds": 1})
-    server.start()
+    good = False
     try:
-        status = server.get("/ai/status")
-        print(f"Orthanc {server.get('/system')['Version']} runs at {server.url}; plugin: {status['state']}")
-        if status.get("reason"):
-            print(f"  {status['reason']}")
-        if status["state"] == "disabled":
-            return 1
-        sources: Sources = upload(server, folder, files)
-        if not sources:
-            print("no DICOM file was stored", file=sys.stderr)
-            return 1
-        settled = wait_until_settled(server, sources)
-        results = ROOT / "var" / "demo" / time.strftime("%Y%m%d-%H%M%S")
-        saved = save_results(server, sources, settled, results)
-        print("\n" + table(sources, settled, saved))
-        problems = failures(sources, settled, saved, must_be_read=synthetic)
-        for problem in problems:
-            print(f"PROBLEM: {problem}", file=sys.stderr)
-        return 1 if problems else 0
+        server.start()
+        good = demonstrate(server, folder, files, must_be_read=must_be_read)
+    except OSError as error:  # Orthanc does not answer any more, or too late
+        print(f"PROBLEM: {error}", file=sys.stderr)
     finally:
+        if not good:
+            print(f"The end of Orthanc's log:\n{server.log_tail()}", file=sys.stderr)
         server.stop()
-        print("Orthanc has stopped.")
+        print("Orthanc has stopped.", flush=True)
+    return good
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo over the folder in ``arguments``, or over synthetic studies."""
     parser = argparse.ArgumentParser(prog="./run demo")
-    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="default: synthetic studies")
     folder: Path | None = parser.parse_args(arguments).folder
     if folder is not None and not folder.is_dir():
         parser.error(f"{folder} is not a folder")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Orthanc is stopped, too
     with tempfile.TemporaryDirectory(prefix="chest-ai-demo-") as work:
+        studies = folder or Path(work) / "studies"
         if folder is None:
-            make_studies(Path(work) / "studies")
+            make_studies(studies)
         try:
-            return run(folder or Path(work) / "studies", folder is None, Path(work))
+            return 0 if run(studies, Path(work), must_be_read=folder is None) else 1
         except ServerError as error:
             print(error, file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            return 130
 
 
 if __name__ == "__main__":

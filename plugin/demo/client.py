@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.error
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ NOT_A_CANDIDATE = "not read"
 
 LISTING_SECONDS = 8
 """How long after its stability a series may take to be listed."""
+
+LOADING_SECONDS = 120
 
 SILENCE_SECONDS = 900
 """How long nothing at all may change before waiting is given up."""
@@ -42,6 +45,21 @@ Settled = Mapping[str, Mapping[str, Any]]
 
 Saved = Mapping[str, Mapping[str, Path]]
 """The files of each source's results, by kind."""
+
+
+def wait_until_loaded(server: OrthancServer) -> Mapping[str, Any]:
+    """The plugin's status, as soon as its models are loaded or it says why it is disabled.
+
+    Raises TimeoutError where it goes on loading for ``LOADING_SECONDS``.
+    """
+    started = time.monotonic()
+    while True:
+        status: Mapping[str, Any] = server.get("/ai/status")
+        if not str(status["reason"]).startswith("starting"):
+            return status
+        if time.monotonic() - started > LOADING_SECONDS:
+            raise TimeoutError(f"the plugin is not ready after {LOADING_SECONDS} s: {status['reason']}")
+        time.sleep(0.2)
 
 
 def upload(server: OrthancServer, folder: Path, files: Sequence[Path]) -> Sources:
@@ -170,10 +188,11 @@ def _entry(server: OrthancServer, series: str, stable_since: dict[str, float]) -
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
+        reason = json.loads(error.read())["error"]
     now = time.monotonic()
-    if server.get(f"/series/{series}")["IsStable"]:
-        listed_by = stable_since.setdefault(series, now) + LISTING_SECONDS
-        return {"state": NOT_A_CANDIDATE if now > listed_by else "waiting"}
+    stable = server.get(f"/series/{series}")["IsStable"]
+    if stable and now > stable_since.setdefault(series, now) + LISTING_SECONDS:
+        return {"state": NOT_A_CANDIDATE, "verdict": {"reasons": [reason]}}
     return {"state": "waiting"}
 
 
