@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from plugin import imaging, screening
-from plugin.analysis import lungs as lung_analysis
+from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate, volume_ml
 from plugin.analysis.preprocess import window
 from plugin.analysis.projection import Projections
 from plugin.analysis.segmentation import segment
@@ -35,20 +35,16 @@ from plugin.results.pdf_ct import CtMaterial, ProjectionAttention
 from plugin.results.seg import build_seg
 from plugin.results.sr import build_sr
 
-RIGHT, LEFT = 1, 2
-"""Labels of the lungs in a mask."""
+LEAST_LUNGS_ML = 500.0
+"""Less than half a litre is no lung, and no percentage is given."""
 
-
-MIN_LUNG_ML = 500.0
-"""Less than this is no lung, and no percentage is given."""
-
-CUT_SHARE = 0.1
-"""Lungs are called cut where an end slice has more than this share of the largest section's lung."""
+CUT_AREA_MM2 = 500.0
+"""Lungs of more than 5 cm2 in an outermost slice run out of the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Masks:
-    """Masks in the volume's canonical orientation: lungs (0, RIGHT, LEFT) and findings inside them."""
+class _Segmented:
+    """Masks in canonical orientation: lungs (0 outside, RIGHT, LEFT), and the findings inside them."""
 
     lungs: npt.NDArray[np.uint8]
     findings: npt.NDArray[np.bool_]
@@ -77,11 +73,13 @@ def read(request: Request) -> Reading:
         return steps.rejected(request, "ct", verdict, chosen)
     request.stages.enter("classify")
     classified = [_classify(model, projections, volume) for model in lineup.ct_classifiers]
-    masks, measured, remarks = None, None, verdict.remarks
+    segmented, measured, remarks = None, None, verdict.remarks
     if lineup.ct_segmentation is not None:
-        masks = _segment(request, lineup.ct_segmentation, volume)
-        measured, more = _measure(lineup.ct_segmentation.algorithm, volume, masks)
-        remarks += more
+        segmented = _segment(request, lineup.ct_segmentation, volume, projections)
+        measured = _measure(lineup.ct_segmentation.algorithm, volume, segmented)
+        remarks += tuple(_remarks(measured, volume, segmented))
+        if measured.volume_ml < LEAST_LUNGS_ML:
+            segmented, measured = None, None
     findings = Findings(
         modality="ct",
         classifications=tuple(classification for classification, _ in classified),
@@ -89,9 +87,13 @@ def read(request: Request) -> Reading:
         remarks=remarks,
     )
     material = None
-    if masks is not None and measured is not None:
-        attention = tuple(seen for _, seen in classified if seen is not None)
-        material = CtMaterial(volume=volume, lungs=masks.lungs, findings=masks.findings, attention=attention)
+    if segmented is not None:
+        material = CtMaterial(
+            volume=volume,
+            lungs=segmented.lungs,
+            findings=segmented.findings,
+            attention=tuple(seen for _, seen in classified if seen is not None),
+        )
     results = _results(request, volume, material, findings)
     return Reading(verdict=Verdict(remarks=remarks), findings=findings, results=results)
 
@@ -119,7 +121,8 @@ def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Ve
     request.stages.enter("screen")
     model = request.lineup.ct_reject
     if model is None:
-        return Verdict(remarks=(steps.not_screened("ct"),))
+        remark = steps.warn("not_screened", "no network has checked that this is a whole chest CT")
+        return Verdict(remarks=(remark,))
     _, classes = steps.ask(model, _projection(model, projections))
     return steps.network_verdict(model, classes)
 
@@ -146,7 +149,12 @@ def _classify(
     )
 
 
-def _segment(request: Request, model: Model, volume: CtVolume) -> _Masks:
+def _segment(
+    request: Request,
+    model: Model,
+    volume: CtVolume,
+    projections: Mapping[HuWindow, Projections],
+) -> _Segmented:
     """Lungs and findings slice by slice, then left and right."""
     request.stages.enter("segment")
     lung, findings = segment(
@@ -156,11 +164,13 @@ def _segment(request: Request, model: Model, volume: CtVolume) -> _Masks:
         batch=model.batch,
         lung=_channel(model, "lung"),
         findings=_channel(model, "finding"),
+        spacing=volume.spacing,
         progress=request.stages.progress,
     )
     request.stages.enter("measure")
-    sides = lung_analysis.separate(lung, spacing=volume.spacing)
-    return _Masks(lungs=sides, findings=findings & (sides > 0))
+    midline = next((body_midline(p.axial) for p in projections.values()), None)
+    lungs = separate(lung, spacing=volume.spacing, midline=midline)
+    return _Segmented(lungs=lungs, findings=findings & (lungs > 0))
 
 
 def _channel(model: Model, role: Role) -> tuple[int, float]:
@@ -171,52 +181,41 @@ def _channel(model: Model, role: Role) -> tuple[int, float]:
     return index, model.classes[index].threshold
 
 
-def _measure(
-    algorithm: Algorithm, volume: CtVolume, masks: _Masks
-) -> tuple[LungMeasurements | None, tuple[Remark, ...]]:
-    """Volumes of both lungs, and what there is to say of them."""
+def _measure(algorithm: Algorithm, volume: CtVolume, segmented: _Segmented) -> LungMeasurements:
+    """Volumes of both lungs and of the findings in each."""
     area = volume.spacing[1] * volume.spacing[2]
 
     def measurement(side: Side, label: int) -> LungMeasurement:
-        lung = masks.lungs == label
-        return LungMeasurement(
-            side=side,
-            volume_ml=lung_analysis.volume_ml(lung, thickness=volume.thickness, pixel_area=area),
-            findings_ml=lung_analysis.volume_ml(
-                lung & masks.findings, thickness=volume.thickness, pixel_area=area
-            ),
+        lung = segmented.lungs == label
+        volumes = (
+            volume_ml(mask, thickness=volume.thickness, pixel_area=area)
+            for mask in (lung, lung & segmented.findings)
         )
+        return LungMeasurement(side=side, volume_ml=next(volumes), findings_ml=next(volumes))
 
-    measured = LungMeasurements(
+    return LungMeasurements(
         algorithm=algorithm,
         left=measurement(Side.LEFT, LEFT),
         right=measurement(Side.RIGHT, RIGHT),
     )
-    if measured.volume_ml < MIN_LUNG_ML:
-        message = f"no lungs were found ({measured.volume_ml:.0f} mL, at least {MIN_LUNG_ML:.0f} expected)"
-        return None, (Remark(code="no_lungs", severity=Severity.WARN, message=message),)
-    return measured, tuple(_remarks(measured, masks))
 
 
-def _remarks(measured: LungMeasurements, masks: _Masks) -> Iterator[Remark]:
-    """What a reader must know of the measurement: one lung missing, lungs cut, no findings."""
+def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: _Segmented) -> Iterator[Remark]:
+    """What a reader must know of the measurement: lungs missing or cut, nothing found."""
+    if measured.volume_ml < LEAST_LUNGS_ML:
+        words = f"no lungs were found ({measured.volume_ml:.0f} mL; two lungs have 2000 to 8000 mL)"
+        yield steps.warn("no_lungs", words)
+        return
     for lung in (measured.left, measured.right):
-        if lung.volume_ml < 0.1 * measured.volume_ml:
-            message = f"the {lung.side} lung was not found or is very small ({lung.volume_ml:.0f} mL)"
-            yield Remark(code=f"no_{lung.side}_lung", severity=Severity.WARN, message=message)
-    for end, index in (("lowest", 0), ("highest", -1)):
-        share = np.count_nonzero(masks.lungs[index]) / max(1, _largest_section(masks.lungs))
-        if share > CUT_SHARE:
-            message = f"the lungs reach the {end} slice: they are only partly covered"
-            yield Remark(code=f"lungs_cut_{end}", severity=Severity.WARN, message=message)
+        if lung.volume_ml == 0:
+            yield steps.warn(f"no_{lung.side}_lung", f"no {lung.side} lung was found")
+    area = volume.spacing[1] * volume.spacing[2]
+    for end, section in (("base", segmented.lungs[0]), ("apex", segmented.lungs[-1])):
+        if np.count_nonzero(section) * area > CUT_AREA_MM2:
+            words = f"the lungs run out of the images at the {end}: they are only partly covered"
+            yield steps.warn(f"lungs_cut_{end}", words)
     if measured.findings_ml == 0:
-        message = "no findings were segmented"
-        yield Remark(code="no_findings", severity=Severity.WARN, message=message)
-
-
-def _largest_section(lungs: npt.NDArray[np.uint8]) -> int:
-    """Pixels of lung in the slice that has most of it."""
-    return max(int(np.count_nonzero(section)) for section in lungs)
+        yield steps.warn("no_findings", "no findings were segmented in the lungs")
 
 
 def _results(

@@ -96,13 +96,9 @@ def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdic
     return Verdict(remarks=(Remark(code="network_rejection", severity=Severity.REJECT, message=message),))
 
 
-def not_screened(modality: str) -> Remark:
-    """What is said where no network has looked whether the series is a chest at all."""
-    return Remark(
-        code="not_screened",
-        severity=Severity.WARN,
-        message=f"no network has checked that this is a whole {_SUBJECT[modality]}",
-    )
+def warn(code: str, message: str) -> Remark:
+    """A remark that is said in the results."""
+    return Remark(code=code, severity=Severity.WARN, message=message)
 
 
 def rejected(request: Request, modality: str, verdict: Verdict, sources: Sequence[Instance]) -> Reading:
