@@ -180,6 +180,26 @@ def test_no_lungs_and_no_findings_are_said_in_words() -> None:
     assert "No findings were segmented in the lungs (3800 mL)" in texts(ct_report(clear), "Summary")[0]
 
 
+def test_what_the_segmentation_lacks_is_said() -> None:
+    where = grid(slices=8)
+    source = volume(where)
+    lungs, mask = lungs_on(where)
+    common = {"findings": ct_findings(), "identity": IDENTITY, "label": LABEL}
+    seg = build_seg(
+        volume=source,
+        lungs=lungs,
+        findings_mask=mask & False,
+        segmentation_type="LABELMAP",
+        **common,  # type: ignore[arg-type]
+    )
+    ds = build_sr(sources=source.sources, segmentation=seg, **common)  # type: ignore[arg-type]
+    empty, label_map = texts(ds, "Comment")
+    assert empty.endswith("Findings in the lungs.")
+    assert "without the findings" in label_map
+    assert "Referenced Segment" not in str(group(ds, "findings"))
+    assert "Referenced Segment" in str(group(ds, "lung-left"))
+
+
 def test_disagreeing_classifiers_are_pointed_out() -> None:
     assert "The classifiers disagree." in texts(ct_report(), "Summary")[0]
 

@@ -56,6 +56,19 @@ _REQUIRED_IF_UNKNOWN = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
+_REFERENCED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "FrameOfReferenceUID",
+)
 _NUMBERS = MappingProxyType({"sr": 9901, "pdf": 9902, "seg": 9903, "attention": 9904})
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
 
@@ -113,20 +126,15 @@ def source_identity(header: Dataset) -> Dataset:
 
 
 def reference_header(header: Dataset) -> Dataset:
-    """A source instance as highdicom wants it: clean identity, and only the image attributes it reads."""
-    reference = source_identity(header)
-    reference.SOPClassUID = header.SOPClassUID
-    reference.SOPInstanceUID = header.SOPInstanceUID
-    reference.SeriesInstanceUID = header.SeriesInstanceUID
-    for keyword in (
-        "Rows",
-        "Columns",
-        "PixelSpacing",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "FrameOfReferenceUID",
-        "Modality",
-    ):
+    """A source instance as highdicom wants it: what it refers to, and the geometry that it reads.
+
+    The patient is left empty: :func:`finish` fills it in, from one source and cleaned, once.
+    """
+    reference = Dataset()
+    reference.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in _REQUIRED_IF_UNKNOWN:
+        setattr(reference, keyword, "")
+    for keyword in _REFERENCED:
         if keyword in header:
             reference[keyword] = header[keyword]
     thickness = _cleaned("DS", _read(header, "SliceThickness"))

@@ -33,6 +33,9 @@ SegmentationType = Literal["BINARY", "LABELMAP"]
 RIGHT_LUNG, LEFT_LUNG = 1, 2
 """The labels of the lung mask."""
 
+SEGMENTS = ("lung-right", "lung-left", "findings")
+"""What is segmented, by the name from which the tracking UIDs are derived."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:

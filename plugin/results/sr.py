@@ -32,7 +32,9 @@ from plugin.results import concepts, sr_groups
 from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.findings import Findings
 from plugin.results.identity import Identity
+from plugin.results.seg import SEGMENTS
 from plugin.results.summary import Earlier, summarise
+from plugin.results.texts import Texts
 
 _MODALITY = {
     "CT": codes.cid29.ComputedTomography,
@@ -78,7 +80,9 @@ def build_sr(
         ),
     )
     _insert_image_library(report[0].ContentSequence, references)
-    report[0].ContentSequence.append(_words(findings, label, history))
+    comments = _comments(findings, segmentation, identity, label.texts)
+    summary = summarise(findings, label.texts, history)
+    report[0].ContentSequence.append(_words(summary, comments))
     evidence = [*references, *([segmentation] if segmentation is not None else [])]
     result = ComprehensiveSR(
         evidence=evidence,
@@ -158,13 +162,29 @@ def _library_entry(reference: Dataset) -> ImageContentItem:
     )
 
 
-def _words(findings: Findings, label: SeriesLabel, history: Sequence[Earlier]) -> ContainerContentItem:
-    """The container of TID 1500 for what is said of the whole study: the summary, and each remark."""
+def _comments(
+    findings: Findings, segmentation: Dataset | None, identity: Identity, texts: Texts
+) -> list[str]:
+    """Every remark with its code, and what has to be known of the segmentation to read the volumes."""
+    comments = [f"{remark.message} [{remark.code}]" for remark in findings.remarks]
+    if segmentation is None or findings.lungs is None:
+        return comments
+    present = {description.get("TrackingUID") for description in segmentation.SegmentSequence}
+    missing = [what for what in SEGMENTS if identity.tracking_uid(what) not in present]
+    if missing:
+        names = ", ".join(texts(f"segment.{what}") for what in missing)
+        comments.append(texts("sr.empty", segments=names))
+    if segmentation.SegmentationType == "LABELMAP":
+        comments.append(texts("sr.label_map"))
+    return comments
+
+
+def _words(summary: str, comments: Sequence[str]) -> ContainerContentItem:
+    """The container of TID 1500 for what is said of the whole series: the summary, and each comment."""
     container = ContainerContentItem(
         name=concepts.QUALITATIVE, relationship_type=RelationshipTypeValues.CONTAINS
     )
-    said = [(concepts.SUMMARY, summarise(findings, label.texts, history))]
-    said += [(concepts.COMMENT, f"{r.message} [{r.code}]") for r in findings.remarks]
+    said = [(concepts.SUMMARY, summary), *((concepts.COMMENT, comment) for comment in comments)]
     container.ContentSequence = ContentSequence(
         TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
         for name, text in said
