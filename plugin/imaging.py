@@ -129,26 +129,25 @@ def read_instances(source: SeriesSource) -> tuple[Instance, ...]:
 def read_instance(source: SeriesSource, instance_id: str) -> Instance:
     """The header of one instance. Raises as :func:`read_instances`."""
     dataset = _parse(source, instance_id, defer_size=MAX_ELEMENT_BYTES)
-    has_pixels = any(keyword in dataset for keyword in _PIXEL_KEYWORDS)
+    header = Dataset()  # a new one: what was parsed holds on to the whole file
+    header.file_meta = dataset.file_meta
     for tag in list(dataset.keys()):
         if _is_bulk(dataset, tag):
-            del dataset[tag]
-    return Instance(instance_id=instance_id, header=dataset, has_pixels=has_pixels)
+            continue
+        try:
+            header[tag] = dataset[tag]
+        except headers.UNREADABLE as error:
+            log.warning("element %s cannot be read and counts as missing: %s", tag, error)
+    has_pixels = any(keyword in dataset for keyword in _PIXEL_KEYWORDS)
+    return Instance(instance_id=instance_id, header=header, has_pixels=has_pixels)
 
 
 def _is_bulk(dataset: Dataset, tag: BaseTag) -> bool:
-    """Pixels, private elements, and what was too large to be read at once or cannot be read at all."""
+    """Pixels, private elements, and what was too large to be read at once."""
     if tag.is_private or tag.group == 0x7FE0:
         return True
-    raw = dataset.get_item(tag)
-    if raw is not None and raw.value is None and (getattr(raw, "length", 0) or 0) > MAX_ELEMENT_BYTES:
-        return True
-    try:
-        dataset[tag]  # converts the raw value, so that no later access can fail
-    except headers.UNREADABLE as error:
-        log.warning("element %s cannot be read and counts as missing: %s", tag, error)
-        return True
-    return False
+    raw = dataset.get_item(tag, keep_deferred=True)
+    return raw is not None and raw.value is None and getattr(raw, "length", 0) > MAX_ELEMENT_BYTES
 
 
 def _parse(source: SeriesSource, instance_id: str, *, defer_size: int | None = None) -> Dataset:
