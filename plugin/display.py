@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
 
 from plugin import headers, pixels
 
@@ -36,42 +35,54 @@ def display_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
 
 def _modality_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
     """Modality LUT or rescale (DICOM PS3.3 C.11.1)."""
-    if headers.items(dataset, "ModalityLUTSequence"):
-        looked_up = apply_modality_lut(stored, dataset)
-        return looked_up.astype(np.float32)
+    values = stored.astype(np.float32)
+    looked_up = _look_up(dataset, "ModalityLUTSequence", values)
+    if looked_up is not None:
+        return looked_up
     slope = headers.number(dataset, "RescaleSlope") or 1.0
     intercept = headers.number(dataset, "RescaleIntercept") or 0.0
-    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    return values * np.float32(slope) + np.float32(intercept)
 
 
 def _voi_lut(dataset: Dataset, values: FloatArray) -> FloatArray | None:
-    """The first VOI LUT (DICOM PS3.3 C.11.2.1.1) scaled by its own range; None where there is none."""
-    item = next(iter(headers.items(dataset, "VOILUTSequence")), None)
-    if item is None:
+    """The first VOI LUT (DICOM PS3.3 C.11.2.1.1) scaled by what it gives; None where there is none."""
+    looked_up = _look_up(dataset, "VOILUTSequence", values)
+    if looked_up is None:
         return None
-    descriptor = headers.numbers(item, "LUTDescriptor")
-    table = _lut_data(item, bits=int(descriptor[2]) if len(descriptor) == 3 else 0)
-    if table is None or float(np.ptp(table)) == 0:
+    low, high = float(looked_up.min()), float(looked_up.max())
+    if high <= low:
         return None
-    first = _as_signed(descriptor[1]) if values.min() < 0 else descriptor[1]
+    return (looked_up - np.float32(low)) / np.float32(high - low)
+
+
+def _look_up(dataset: Dataset, keyword: str, values: FloatArray) -> FloatArray | None:
+    """Values put through the first LUT of a sequence; None where there is no usable one.
+
+    Values outside the table take its first or last entry (DICOM PS3.3 C.11.1.1.1).
+    """
+    item = next(iter(headers.items(dataset, keyword)), None)
+    descriptor = () if item is None else headers.numbers(item, "LUTDescriptor")
+    if item is None or len(descriptor) != 3:
+        return None
+    table = _lut_data(item)
+    if table is None:
+        return None
+    first = descriptor[1]
+    if first >= 2**15 and values.min() < 0:  # a negative first value that was read as unsigned
+        first -= 2**16
     index = np.clip(np.rint(values - np.float32(first)), 0, len(table) - 1).astype(np.int32)
-    scaled: FloatArray = ((table - table.min()) / np.ptp(table)).astype(np.float32)
-    shown: FloatArray = scaled[index]
-    return shown
+    looked_up: FloatArray = table[index]
+    return looked_up
 
 
-def _as_signed(value: float) -> float:
-    return value - 2**16 if value >= 2**15 else value
-
-
-def _lut_data(item: Dataset, *, bits: int) -> FloatArray | None:
+def _lut_data(item: Dataset) -> FloatArray | None:
     """LUT Data (0028,3006) as numbers, whichever value representation it was written in."""
-    if bits < 1 or "LUTData" not in item:
-        return None
-    raw = item["LUTData"].value
+    raw = item.get("LUTData")
     if isinstance(raw, bytes):
-        return np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<u2").astype(np.float32)
-    return np.asarray(headers.numbers(item, "LUTData"), dtype=np.float32) if raw else None
+        numbers = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<u2").astype(np.float32)
+    else:
+        numbers = np.asarray(headers.numbers(item, "LUTData"), dtype=np.float32)
+    return numbers if numbers.size else None
 
 
 def _voi_window(dataset: Dataset, values: FloatArray) -> FloatArray | None:
