@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from plugin.demo.phantom.files import write_studies
 from plugin.demo.send import c_store, read_header
 from plugin.demo.server import ORTHANC, ROOT, OrthancServer
 
@@ -24,12 +25,31 @@ def data() -> Path:
     return DATA
 
 
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """The demo's own studies: ``xray``, ``ct``, and ``small_ct``, every third slice of the CT."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_studies(folder)
+    slices = sorted((folder / "ct").glob("*.dcm"))
+    return {
+        "xray": sorted((folder / "xray").glob("*.dcm")),
+        "ct": slices,
+        "small_ct": slices[::3],
+    }
+
+
 class Pacs(OrthancServer):
     """An Orthanc with the plugin, as the tests talk to it: with requests, and by C-STORE."""
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Any request to Orthanc, whatever its status; a path such as ``/ai/status``."""
         return requests.request(method, self.url + path, timeout=120, **options)
+
+    def upload(self, files: Sequence[Path]) -> None:
+        """Send DICOM files over HTTP, whatever is in them. Fails the test where one is refused."""
+        for file in files:
+            answer = self.request("POST", "/instances", data=file.read_bytes())
+            assert answer.status_code == 200, f"{file.name}: {answer.text}"
 
     def store(self, files: Sequence[Path]) -> None:
         """Send DICOM files by C-STORE. Fails the test where one does not arrive."""
