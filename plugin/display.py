@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
@@ -36,53 +38,52 @@ def display_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
 def _modality_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
     """Modality LUT or rescale (DICOM PS3.3 C.11.1)."""
     values = stored.astype(np.float32)
-    looked_up = _look_up(dataset, "ModalityLUTSequence", values)
-    if looked_up is not None:
-        return looked_up
+    table = _first_table(dataset, "ModalityLUTSequence")
+    if table is not None:
+        return table.look_up(values)
     slope = headers.number(dataset, "RescaleSlope") or 1.0
     intercept = headers.number(dataset, "RescaleIntercept") or 0.0
     return values * np.float32(slope) + np.float32(intercept)
 
 
 def _voi_lut(dataset: Dataset, values: FloatArray) -> FloatArray | None:
-    """The first VOI LUT (DICOM PS3.3 C.11.2.1.1) scaled by what it gives; None where there is none."""
-    looked_up = _look_up(dataset, "VOILUTSequence", values)
-    if looked_up is None:
+    """The first VOI LUT (DICOM PS3.3 C.11.2.1.1) scaled by its own range; None where there is none."""
+    table = _first_table(dataset, "VOILUTSequence")
+    if table is None:
         return None
-    low, high = float(looked_up.min()), float(looked_up.max())
-    if high <= low:
-        return None
-    return (looked_up - np.float32(low)) / np.float32(high - low)
+    low, high = table.entries.min(), table.entries.max()
+    return (table.look_up(values) - low) / (high - low) if high > low else None
 
 
-def _look_up(dataset: Dataset, keyword: str, values: FloatArray) -> FloatArray | None:
-    """Values put through the first LUT of a sequence; None where there is no usable one.
+@dataclass(frozen=True)
+class _Table:
+    """A look-up table: its entries, and the value that the first stands for."""
 
-    Values outside the table take its first or last entry (DICOM PS3.3 C.11.1.1.1).
-    """
+    first: float
+    entries: FloatArray
+
+    def look_up(self, values: FloatArray) -> FloatArray:
+        """The entry of each value; outside the table the first or the last (DICOM PS3.3 C.11.1.1.1)."""
+        first = self.first
+        if first >= 2**15 and values.min() < 0:  # a negative first value that was read as unsigned
+            first -= 2**16
+        index = np.clip(np.rint(values - np.float32(first)), 0, len(self.entries) - 1)
+        looked_up: FloatArray = self.entries[index.astype(np.int32)]
+        return looked_up
+
+
+def _first_table(dataset: Dataset, keyword: str) -> _Table | None:
+    """The first table of a LUT sequence, in whichever value representation; None where unusable."""
     item = next(iter(headers.items(dataset, keyword)), None)
     descriptor = () if item is None else headers.numbers(item, "LUTDescriptor")
     if item is None or len(descriptor) != 3:
         return None
-    table = _lut_data(item)
-    if table is None:
-        return None
-    first = descriptor[1]
-    if first >= 2**15 and values.min() < 0:  # a negative first value that was read as unsigned
-        first -= 2**16
-    index = np.clip(np.rint(values - np.float32(first)), 0, len(table) - 1).astype(np.int32)
-    looked_up: FloatArray = table[index]
-    return looked_up
-
-
-def _lut_data(item: Dataset) -> FloatArray | None:
-    """LUT Data (0028,3006) as numbers, whichever value representation it was written in."""
     raw = item.get("LUTData")
     if isinstance(raw, bytes):
-        numbers = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<u2").astype(np.float32)
+        entries = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<u2").astype(np.float32)
     else:
-        numbers = np.asarray(headers.numbers(item, "LUTData"), dtype=np.float32)
-    return numbers if numbers.size else None
+        entries = np.asarray(headers.numbers(item, "LUTData"), dtype=np.float32)
+    return _Table(descriptor[1], entries) if entries.size else None
 
 
 def _voi_window(dataset: Dataset, values: FloatArray) -> FloatArray | None:
