@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from plugin.cards import Code
+from plugin.cards import Code, Role
 from plugin.imaging import CtVolume, Instance, XrayImage
 from plugin.results.common import SeriesLabel
 from plugin.results.findings import (
@@ -181,20 +181,20 @@ def classification(
         probability=probability,
         threshold=0.53,
     )
-    rest = [("NON-COVID", "No such opacity", 1 - probability)]
+    rest: list[tuple[str, Role, str, float]] = [("NON-COVID", "other", "No such opacity", 1 - probability)]
     if projection is None:
         rest = [
-            ("NON-COVID", "No COVID-19 pneumonia", 0.75 * (1 - probability)),
-            ("REJECTION", "Not a usable frontal chest X-ray", 0.25 * (1 - probability)),
+            ("NON-COVID", "other", "No COVID-19 pneumonia", 0.75 * (1 - probability)),
+            ("REJECTION", "reject", "Not a usable frontal chest X-ray", 0.25 * (1 - probability)),
         ]
     others = [
-        ClassProbability(name=n, meaning=m, code=None, role="other", probability=p, threshold=0.5)
-        for n, m, p in rest
+        ClassProbability(name=n, meaning=m, code=None, role=r, probability=p, threshold=0.5)
+        for n, r, m, p in rest
     ]
     return Classification(
         algorithm=algorithm(name),
         projection=projection,
-        classes=(finding, *others),
+        classes=(*others, finding) if projection else (finding, *others),
         called="COVID" if probability >= 0.53 else "NON-COVID",
     )
 

@@ -35,7 +35,8 @@ from plugin.results.common import SeriesLabel
 from plugin.results.findings import Findings, Remark, Severity, Side
 from plugin.results.seg import build_seg
 from plugin.results.sr import build_sr
-from plugin.results.summary import Earlier, summarise
+from plugin.results.summary import Earlier, sentence, summarise
+from plugin.results.texts import Texts
 
 HISTORY = (
     Earlier(day=date(2024, 4, 1), percent=3.25),
@@ -121,7 +122,7 @@ def test_each_classifiers_numbers_are_those_of_the_findings() -> None:
         values = numbers(found)
         assert values["Probability"] == pytest.approx(said.finding.probability, abs=1e-6)
         assert values[concepts.OPERATING_POINT.CodeMeaning] == said.finding.threshold
-        assert values["Probability of NON-COVID"] == pytest.approx(said.classes[1].probability, abs=1e-6)
+        assert values["Probability of NON-COVID"] == pytest.approx(said.others[0].probability, abs=1e-6)
         assert coded(found, "Presence") == ["Present" if said.positive else "Absent"]
         assert coded(found, "Finding") == [said.finding.code.meaning if said.finding.code else ""]
         assert coded(found, "Algorithm Family") == ["Artificial Intelligence"]
@@ -227,9 +228,16 @@ def test_quality_and_remarks_in_codes_and_words() -> None:
     assert coded(quality, "Imaging Series Quality") == ["Usable - Does not meet the quality control standard"]
     assert coded(quality, concepts.REMARK.CodeMeaning) == ["CT_THICK_SLICES"]
     assert texts(ds, "Comment") == ["Slices are 5 mm thick. [CT_THICK_SLICES]"]
-    assert coded(group(ct_report(), "quality"), "Imaging Series Quality") == [
+    nothing = Remark(code="no_findings", severity=Severity.WARN, message="no findings were segmented")
+    assert coded(group(ct_report(ct_findings((nothing,))), "quality"), "Imaging Series Quality") == [
         "Usable - Meets the quality control standard"
     ]
+
+
+def test_a_remark_in_another_language_keeps_the_details() -> None:
+    remark = Remark(code="thick_slices", severity=Severity.WARN, message="SliceThickness is 5 mm")
+    assert sentence(remark, Texts("en")) == "SliceThickness is 5 mm."
+    assert sentence(remark, Texts("pt")) == "Os cortes são espessos (SliceThickness is 5 mm)."
 
 
 def test_a_rejected_series() -> None:

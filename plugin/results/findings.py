@@ -86,6 +86,11 @@ class Classification:
         return next(c for c in self.classes if c.role == "finding")
 
     @property
+    def others(self) -> tuple[ClassProbability, ...]:
+        """Every class but the finding, in the network's order."""
+        return tuple(c for c in self.classes if c is not self.finding)
+
+    @property
     def positive(self) -> bool:
         """True when the finding was called."""
         return self.called == self.finding.name

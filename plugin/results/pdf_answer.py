@@ -26,7 +26,7 @@ from plugin.results.pdf_page import (
     Page,
 )
 from plugin.results.summary import answer as answer_words
-from plugin.results.summary import rejected, where
+from plugin.results.summary import meaning, noted, rejected, sentence, where
 from plugin.results.texts import Texts
 
 _SEXES = {"M", "F", "O"}
@@ -107,14 +107,14 @@ def _headline(findings: Findings, texts: Texts) -> tuple[str, tuple[int, int, in
     if not findings.classifications:
         return texts("pdf.no_classifier"), INK
     positive = sum(c.positive for c in findings.classifications)
+    words = meaning(findings.classifications[0].finding.meaning, texts)
     count = len(findings.classifications)
     first = findings.classifications[0]
     if count == 1:
         said = answer_words(first, texts)
-        return texts("pdf.one", meaning=first.finding.meaning, answer=said), (WARNING if positive else INK)
+        return texts("pdf.one", meaning=words, answer=said), (WARNING if positive else INK)
     key = "pdf.all" if positive == count else "pdf.some" if positive else "pdf.none"
-    words = texts(key, meaning=first.finding.meaning, positive=positive, count=count)
-    return words, WARNING if positive else INK
+    return texts(key, meaning=words, positive=positive, count=count), WARNING if positive else INK
 
 
 def _certainty(page: Page, y: float, classification: Classification, width: float, texts: Texts) -> float:
@@ -138,7 +138,7 @@ def _certainty(page: Page, y: float, classification: Classification, width: floa
     below = y + height + 5.6
     if len(classification.classes) > 2:
         others = " · ".join(
-            f"{c.meaning} {texts.percent(100 * c.probability)}" for c in classification.classes[1:]
+            f"{meaning(c.meaning, texts)} {texts.percent(100 * c.probability)}" for c in classification.others
         )
         page.put(left, below, others, size=7.5, colour=QUIET, width=bar + 22)
         below += 4.5
@@ -158,12 +158,13 @@ def _share_of_lung(page: Page, area: Area, findings: Findings, texts: Texts) -> 
 
 def remarks(page: Page, y: float, findings: Findings, texts: Texts) -> float:
     """What has to be said of the series, if anything; returns y below. The SR has those beyond six."""
-    if not findings.remarks:
+    said = noted(findings)
+    if not said:
         return y
     y = page.heading(LEFT, y, texts("pdf.remarks"))
-    for remark in findings.remarks[:6]:
+    for remark in said[:6]:
         colour = WARNING if remark.severity is Severity.REJECT else INK
-        y = page.paragraph(LEFT, y, f"• {remark.message}", size=8, colour=colour, lines=2) + 0.6
+        y = page.paragraph(LEFT, y, f"• {sentence(remark, texts)}", size=8, colour=colour, lines=2) + 0.6
     return y + 2.5
 
 

@@ -33,7 +33,7 @@ from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.findings import Findings
 from plugin.results.identity import Identity
 from plugin.results.seg import SEGMENTS
-from plugin.results.summary import Earlier, summarise
+from plugin.results.summary import Earlier, sentence, summarise
 from plugin.results.texts import Texts
 
 _MODALITY = {
@@ -166,7 +166,7 @@ def _comments(
     findings: Findings, segmentation: Dataset | None, identity: Identity, texts: Texts
 ) -> list[str]:
     """Every remark with its code, and what has to be known of the segmentation to read the volumes."""
-    comments = [f"{remark.message} [{remark.code}]" for remark in findings.remarks]
+    comments = [f"{sentence(remark, texts)} [{remark.code}]" for remark in findings.remarks]
     if segmentation is None or findings.lungs is None:
         return comments
     present = {description.get("TrackingUID") for description in segmentation.SegmentSequence}

@@ -35,7 +35,7 @@ from plugin.results.findings import (
     LungMeasurements,
 )
 from plugin.results.identity import Identity
-from plugin.results.summary import Earlier, latest, rejected, where
+from plugin.results.summary import Earlier, latest, meaning, noted, rejected, where
 from plugin.results.texts import Texts
 
 Group: TypeAlias = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
@@ -129,7 +129,7 @@ def _classifier(
         _number(concepts.PROBABILITY, finding.probability, concepts.NO_UNITS),
         _number(concepts.OPERATING_POINT, finding.threshold, concepts.NO_UNITS),
     ]
-    for other in classification.classes[1:]:
+    for other in classification.others:
         name = concepts.own(f"P_{other.name}", f"Probability of {other.name}")
         probabilities.append(_number(name, other.probability, concepts.NO_UNITS))
     called = next(c for c in classification.classes if c.name == classification.called)
@@ -141,7 +141,7 @@ def _classifier(
             f"classifier-{classification.algorithm.name}-{projection}",
             context.texts(
                 "sr.classifier",
-                meaning=finding.meaning,
+                meaning=meaning(finding.meaning, context.texts),
                 where=where(classification, context.texts),
                 model=classification.algorithm.name,
             ),
@@ -258,7 +258,7 @@ def _quality(findings: Findings, context: _Context) -> MeasurementsAndQualitativ
     if rejected(findings):
         grade = concepts.UNUSABLE
     else:
-        grade = concepts.DOUBTFUL if findings.remarks else concepts.USABLE
+        grade = concepts.DOUBTFUL if noted(findings) else concepts.USABLE
     evaluations = [QualitativeEvaluation(concepts.SERIES_QUALITY, grade)]
     evaluations += [
         QualitativeEvaluation(concepts.REMARK, concepts.own(remark.code, remark.code))

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from plugin.results.findings import Classification, Findings, LungMeasurements, Severity
+from plugin.results.findings import Classification, Findings, LungMeasurements, Remark, Severity
 from plugin.results.texts import Texts
+
+_SAID_ANYWAY = {"no_lungs", "no_findings"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ def rejected(findings: Findings) -> bool:
 
 def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
     """One paragraph in the language of ``texts`` that a reader understands without the numbers' context."""
-    remarks = " ".join(remark.message.rstrip(".") + "." for remark in findings.remarks)
+    remarks = " ".join(sentence(remark, texts) for remark in noted(findings))
     if rejected(findings):
         return f"{texts('summary.rejected', reasons=remarks)} {texts('disclaimer')}"
     parts = [_call(classification, texts) for classification in findings.classifications]
@@ -39,6 +41,23 @@ def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
     if remarks:
         parts.append(texts("summary.remarks", remarks=remarks))
     return " ".join([*parts, texts("disclaimer")])
+
+
+def noted(findings: Findings) -> list[Remark]:
+    """The remarks to be noted: without those that the results say anyway, as what was found."""
+    return [remark for remark in findings.remarks if remark.code not in _SAID_ANYWAY]
+
+
+def sentence(remark: Remark, texts: Texts) -> str:
+    """A remark as a sentence; in another language than the code's, the code's words in parentheses."""
+    words = texts.optional(f"remark.{remark.code}", "")
+    said = f"{words} ({remark.message.rstrip('.')})" if words else remark.message.rstrip(".")
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def meaning(words: str, texts: Texts) -> str:
+    """The meaning of a class, as its card has it or in the language of ``texts`` where that is known."""
+    return texts.optional(f"meaning.{words}", words)
 
 
 def answer(classification: Classification, texts: Texts) -> str:
@@ -77,7 +96,7 @@ def _call(classification: Classification, texts: Texts) -> str:
     finding = classification.finding
     return texts(
         "summary.call",
-        meaning=finding.meaning,
+        meaning=meaning(finding.meaning, texts),
         answer=answer(classification, texts),
         probability=texts.percent(100 * finding.probability),
         threshold=texts.percent(100 * finding.threshold),

@@ -43,9 +43,8 @@ class Texts:
         return all_texts()[key][self.language].format(**places)
 
     def optional(self, key: str, default: str) -> str:
-        """The words of ``key`` where the file has them, else ``default``."""
-        entry = all_texts().get(key)
-        return entry[self.language] if entry else default
+        """The words of ``key`` where the file has them in this language, else ``default``."""
+        return all_texts().get(key, {}).get(self.language, default)
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number with that many decimals, with the language's decimal sign."""
