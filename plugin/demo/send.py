@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from pynetdicom import AE, _config
 from pynetdicom.association import Association
 from pynetdicom.status import code_to_category
 
-MAX_CONTEXTS = 128
-"""Presentation contexts in one association: odd numbers up to 255 (DICOM PS3.8 Section 9.3.2.2)."""
+ANSWER_SECONDS = 20
+"""How long the PACS may take over one file."""
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # the file's own bytes, never decoded and encoded anew
 
@@ -43,47 +43,35 @@ def read_header(path: Path) -> DicomFile | None:
         return None
 
 
-def c_store(
-    files: Iterable[DicomFile], port: int, *, host: str = "127.0.0.1", sent: Callable[[], None] = lambda: None
-) -> dict[Path, str]:
-    """Send files to the AE on ``port``; ``sent`` is called after each one that arrived.
+def c_store(files: Iterable[DicomFile], port: int, *, host: str = "127.0.0.1") -> dict[Path, str]:
+    """Send files to the AE on ``port``. Returns those that did not arrive, each with the reason.
 
-    Returns the files that did not arrive, with the reason. Every file is sent in its own transfer
-    syntax or not at all: each pair of SOP class and transfer syntax is proposed in a context of its
-    own, because in a context with several the acceptor chooses one (DICOM PS3.8 Section 9.3.3.2).
+    Every file is sent in its own transfer syntax or not at all. Each pair of SOP class and transfer
+    syntax has an association of its own: in a presentation context with several syntaxes the acceptor
+    chooses one (DICOM PS3.8 Section 9.3.3.2), and what breaks one association leaves the others alone.
     """
     by_context: defaultdict[tuple[str, str], list[DicomFile]] = defaultdict(list)
     for file in files:
         by_context[file.sop_class, file.transfer_syntax].append(file)
-    contexts = list(by_context)
     unsent: dict[Path, str] = {}
-    for first in range(0, len(contexts), MAX_CONTEXTS):
-        batch = {context: by_context[context] for context in contexts[first : first + MAX_CONTEXTS]}
-        unsent |= _send_batch(batch, host, port, sent)
-    return unsent
-
-
-def _send_batch(
-    batch: Mapping[tuple[str, str], list[DicomFile]], host: str, port: int, sent: Callable[[], None]
-) -> dict[Path, str]:
-    ae = AE(ae_title="CHESTAIDEMO")
-    for sop_class, transfer_syntax in batch:
+    for (sop_class, transfer_syntax), group in by_context.items():
+        ae = AE(ae_title="CHESTAIDEMO")
+        ae.dimse_timeout = ANSWER_SECONDS
         ae.add_requested_context(sop_class, transfer_syntax)
-    association = ae.associate(host, port)
-    unsent: dict[Path, str] = {}
-    for file in (file for files in batch.values() for file in files):
-        problem = _send_one(association, file)
-        if problem:
-            unsent[file.path] = problem
-        else:
-            sent()
-    if association.is_established:
-        association.release()
+        association = ae.associate(host, port)
+        for file in group:
+            problem = _send_one(association, file)
+            if problem:
+                unsent[file.path] = problem
+        if association.is_established:
+            association.release()
     return unsent
 
 
 def _send_one(association: Association, file: DicomFile) -> str:
     """Empty where the file arrived, else why not."""
+    if file.path.stat().st_size % 2:
+        return "C-STORE carries only an even number of bytes"  # PS3.8 Section 9.3.5.1
     if not association.is_established:
         return "no association with the PACS"
     try:
