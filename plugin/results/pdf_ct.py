@@ -21,6 +21,7 @@ _PER_ROW = 3
 _OVERVIEW = 50.0
 _TABLE_WIDTH = 104.0
 _PIXELS_PER_MM = 9
+_MARK = 4.0
 # Heights of the blocks in mm: one row of slices, the table, the row with the attention beside it.
 _ONE_ROW, _TABLE, _ATTENTION = 50.0, 30.0, 43.0
 
@@ -84,10 +85,11 @@ class _View:
         return self.texts("pdf.slice", number=number, area=self.texts.number(float(area), 1))
 
     def sides(self, page: Page, area: Area) -> None:
-        """Mark right and left in the upper corners of a picture."""
-        for mark, x, align in (("R", area.x + 0.8, "L"), ("L", area.x + area.width - 4.8, "R")):
+        """Mark right and left in the upper corners of a picture, readable on whatever is there."""
+        for mark, x in (("R", area.x), ("L", area.x + area.width - _MARK)):
+            page.box(x, area.y, _MARK, _MARK, (30, 30, 30))
             words = self.texts(f"pdf.side.{mark}")
-            page.put(x, area.y + 0.8, words, size=7, colour=(255, 255, 255), width=4, align=align)
+            page.put(x, area.y + 0.5, words, size=7, colour=(255, 255, 255), width=_MARK, align="C")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,15 +177,15 @@ def _slices(page: Page, area: Area, view: _View) -> float:
 
 
 def _overview(page: Page, area: Area, view: _View) -> float:
-    """The coronal picture with a tick for each slice shown."""
-    volume = view.material.volume
-    slices, _, columns = volume.hu.shape
-    ratio = slices * volume.spacing[0] / (columns * volume.spacing[2])
+    """The coronal picture with a tick for each slice shown; returns y below."""
+    volume, columns = view.material.volume, slice(view.box.left, view.box.right)
+    slices = volume.hu.shape[0]
+    ratio = slices * volume.spacing[0] / ((view.box.right - view.box.left) * volume.spacing[2])
     width = min(area.width - 3, area.height / ratio)
     place = Area(area.x, area.y, width, width * ratio)
     picture = pic.coronal_overview(
-        view.material.lungs,
-        view.inside,
+        view.material.lungs[:, :, columns],
+        view.inside[:, :, columns],
         spacing=volume.spacing,
         height=round(place.height * _PIXELS_PER_MM),
     )
