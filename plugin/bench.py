@@ -1,0 +1,144 @@
+"""Benchmarks on a real Orthanc: how long a reading takes, stage by stage, and what the PACS feels of it.
+
+Run as ``python -m plugin.bench [FOLDER ...]`` (``./run bench``). What is compared is compared in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from plugin.demo.client import wait_until_loaded
+from plugin.demo.phantom.files import write_studies
+from plugin.demo.send import c_store, read_header
+from plugin.demo.server import OrthancServer
+
+STAGES = ("wait", "header", "decode", "screen", "classify", "segment", "measure", "results", "store")
+PROBE_SECONDS = 0.05
+IDLE_SECONDS = 5.0
+SETTLED = ("done", "rejected", "failed")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks on a real Orthanc.")
+    parser.add_argument("folders", nargs="*", type=Path, help="folders of DICOM files to read as well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
+        synthetic = Path(scratch) / "synthetic"
+        write_studies(synthetic)
+        studies = {"synthetic X-ray": synthetic / "xray", "synthetic CT": synthetic / "ct"}
+        studies |= {folder.name: folder for folder in options.folders}
+        with _running(Path(scratch) / "pacs") as server:
+            _reading_table(server, studies)
+        with _running(Path(scratch) / "pacs2") as server:
+            _load_table(server, studies["synthetic CT"])
+
+
+def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:
+    """Seconds from stable to stored, by stage."""
+    print("\nFrom stable to stored, in seconds (share of each stage)\n")
+    print("| Series | Instances | State | Total | " + " | ".join(STAGES) + " |")
+    print("|---" * (4 + len(STAGES)) + "|")
+    known: set[str] = set()
+    for name, folder in studies.items():
+        files = _send(server, folder)
+        for entry in _settled(server, known):
+            known.add(entry["series"])
+            timings = entry["timings"]
+            total = sum(timings.values())
+            shares = " | ".join(
+                f"{timings.get(stage, 0):.2f} ({timings.get(stage, 0) / total:.0%})" for stage in STAGES
+            )
+            print(f"| {name} | {files} | {entry['state']} | **{total:.1f}** | {shares} |", flush=True)
+
+
+def _load_table(server: OrthancServer, folder: Path) -> None:
+    """What Orthanc's own work takes while a CT is being read, beside what it takes when idle."""
+    idle = _answers(server, lambda: time.sleep(IDLE_SECONDS))
+    _send(server, folder)
+    _wait_for_running(server)
+    busy = _answers(server, lambda: _settled(server, set()))
+    print("\nOrthanc's answers to GET /system (ms), idle and while a CT is read\n")
+    print("| | Median | 99 of 100 within | Slowest | Answers |")
+    print("|---|---|---|---|---|")
+    for name, seconds in (("idle", idle), ("reading", busy)):
+        print(
+            f"| {name} | {1000 * statistics.median(seconds):.1f} | {1000 * _percentile(seconds, 99):.1f} "
+            f"| {1000 * max(seconds):.1f} | {len(seconds)} |"
+        )
+    ratio = statistics.median(busy) / statistics.median(idle)
+    print(f"\nRatio of the medians: {ratio:.2f}", flush=True)
+
+
+@contextmanager
+def _running(data: Path) -> Iterator[OrthancServer]:
+    server = OrthancServer(data)
+    server.start()
+    try:
+        status = wait_until_loaded(server)
+        if status["state"] == "disabled":
+            raise SystemExit(f"the plugin is disabled: {status['reason']}")
+        yield server
+    finally:
+        server.stop()
+
+
+def _send(server: OrthancServer, folder: Path) -> int:
+    headers = [read_header(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [header for header in headers if header is not None]
+    unsent = c_store(files, server.dicom_port)
+    if unsent:
+        raise SystemExit(f"not sent: {unsent}")
+    return len(files)
+
+
+def _settled(server: OrthancServer, known: set[str]) -> Sequence[Mapping[str, Any]]:
+    """The series that are new since ``known``, once they are settled."""
+    while True:
+        entries = [e for e in server.get("/ai/series?limit=1000") if e["series"] not in known]
+        if entries and all(entry["state"] in SETTLED for entry in entries):
+            return entries
+        time.sleep(0.2)
+
+
+def _wait_for_running(server: OrthancServer) -> None:
+    while not server.get("/ai/status")["running"]:
+        time.sleep(0.02)
+
+
+def _answers(server: OrthancServer, action: Callable[[], Any]) -> list[float]:
+    """Seconds that Orthanc's answers took while an action lasted."""
+    seconds: list[float] = []
+    stop = threading.Event()
+
+    def probe() -> None:
+        while not stop.wait(PROBE_SECONDS):
+            begin = time.perf_counter()
+            server.read("/system")
+            seconds.append(time.perf_counter() - begin)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        action()
+    finally:
+        stop.set()
+        thread.join()
+    return seconds
+
+
+def _percentile(seconds: Sequence[float], percent: int) -> float:
+    ordered = sorted(seconds)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+if __name__ == "__main__":
+    main()
