@@ -22,9 +22,7 @@ def evaluate(model: Model) -> None:
     measured = model.evaluate()
     write_measured(model.name, measured)
     for figure in (*measured.figures, *measured.shortcut_checks):
-        _log.info(
-            "%s: %s = %s %s, n=%d", model.name, figure.name, figure.value, figure.interval, figure.n
-        )
+        _log.info("%s: %s = %s %s, n=%d", model.name, figure.name, figure.value, figure.interval, figure.n)
     model.onnx(measured)
 
 

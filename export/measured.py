@@ -55,7 +55,5 @@ def table(names: list[str]) -> str:
         for row in (*card.figures, *card.shortcut_checks):
             value = "undefined" if row.value is None else f"{row.value:.3f}"
             span = "" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
-            lines.append(
-                f"| {name} | {row.name} | {value} | {span} | {row.n} | {row.measured_on} |"
-            )
+            lines.append(f"| {name} | {row.name} | {value} | {span} | {row.n} | {row.measured_on} |")
     return "\n".join(lines) + "\n"

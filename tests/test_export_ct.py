@@ -64,6 +64,15 @@ def test_healing_changes_nothing_but_the_findings(chest: ct.Volume) -> None:
     assert healed[chest.lesion].mean() < 0.6 * values[chest.lesion].mean()
 
 
+def test_implants_lie_in_the_lungs_and_make_them_denser(chest: ct.Volume) -> None:
+    values = ct_projections.preprocess.window(chest.hu, -1024, 200)
+    changed, mask = ct_projections.implant(chest, values, np.random.default_rng(4))
+    assert mask.any()
+    assert not (mask & ~chest.lung).any()
+    assert (changed[~mask] == values[~mask]).all()
+    assert changed[mask].mean() > values[mask].mean() + 0.05
+
+
 @pytest.mark.parametrize(
     ("findings", "lung", "label"),
     [(0.0, 500.0, 0), (20.0, 500.0, 1), (4.0, 500.0, None), (2.0, 120.0, None), (0.0, 50.0, None)],
@@ -80,6 +89,7 @@ def test_slabs_with_and_without_findings(chest: ct.Volume, axis: ct_projections.
     assert {s.label for s in real} == {0, 1}
     assert {s.label for s in found if "healed" in s.kind} == {0}
     assert all(s.measured == ("healed" not in s.kind) for s in found)
+    assert {s.kind for s in found} >= {"whole", "healed most", "healed whole", "healed slab"}
     rows = SHAPE[1] if axis == "axial" else SHAPE[0]
     assert {s.picture.shape[0] for s in found} == {rows}
 

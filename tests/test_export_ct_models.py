@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is only needed for training and export")
 pytest.importorskip("monai", reason="MONAI is only needed for training and export")
-pytest.importorskip("sklearn", reason="scikit-learn is only needed for training")
 
 from export.data.ct_segment import Sampler, SliceSet, deform  # noqa: E402
-from export.models.ct_linear import Features, fit  # noqa: E402
+from export.models import ct_finetune  # noqa: E402
+from export.models.ct_finetune import Pictures, finetune, logits_of  # noqa: E402
 from export.models.ct_segment_measure import Reader, dice, two_largest  # noqa: E402
 from export.models.ct_segment_train import Plan, Trainer  # noqa: E402
 from export.networks import efficientdet  # noqa: E402
@@ -95,20 +95,18 @@ def test_two_largest_components() -> None:
     assert dice(kept, ~kept) == 0
 
 
-def test_linear_head_as_a_network_gives_the_same_logit() -> None:
+def test_whole_networks_learn_what_tells_the_classes_apart() -> None:
     draw = np.random.default_rng(6)
-    label = np.arange(60) % 2
-    values = draw.normal(size=(60, 1280)).astype(np.float32)
-    values[:, 0] += 3 * label
-    names = np.array([f"patient-{n // 6}" for n in range(60)])
-    kinds, measured = np.full(60, "slab"), np.ones(60, dtype=np.bool_)
-    head = fit(Features(values, label, names, kinds, measured), 0.01)
-    assert ((head.logits(values) > 0) == label).mean() > 0.9
-    network = head.network(SIZE)
-    picture = torch.randn(1, 3, SIZE, SIZE)
+    label = np.arange(40) % 2
+    image = draw.integers(0, 60, size=(40, SIZE, SIZE)).astype(np.uint8)
+    image[label == 1, 20:40, 20:40] += 150
+    names = np.array([f"patient-{n // 4}" for n in range(40)])
+    pictures = Pictures(image, label, names, np.full(40, "slab"), np.ones(40, dtype=np.bool_))
+    plan = ct_finetune.Plan(steps=12, batch=8, dropout=0.0)
+    network = finetune(pictures, plan, lambda values, _draw: values, seed=1)
+    logits = logits_of(network, image)
+    assert logits[label == 1].min() > logits[label == 0].max()
     with torch.inference_mode():
-        logits, attention = network(picture)
-        pooled = network.trunk(picture).mean(dim=(2, 3)).numpy()
-    assert float(logits[0, 1] - logits[0, 0]) == pytest.approx(head.logits(pooled)[0], abs=1e-3)
+        answers, attention = network(torch.randn(1, 3, SIZE, SIZE))
     evidence = attention.mean(dim=(2, 3)) + network.bias
-    assert torch.allclose(evidence, logits, atol=1e-4)
+    assert torch.allclose(evidence, answers, atol=1e-4)

@@ -54,6 +54,24 @@ def heal(volume: Volume, windowed: Float, draw: np.random.Generator) -> Float:
     return healed
 
 
+def implant(volume: Volume, windowed: Float, draw: np.random.Generator) -> tuple[Float, Mask]:
+    """The volume with made-up opacities in its lungs, and their mask; for training only.
+
+    Blobs of some 3-8 cm covering 3 to 30 % of the lungs take up 40 to 90 % of the way to a value between
+    ground glass and consolidation.
+    """
+    extent = np.array(volume.hu.shape) * volume.spacing
+    coarse = draw.standard_normal(np.maximum(3, np.rint(extent / draw.uniform(20, 50))).astype(int))
+    zoom = np.array(volume.hu.shape) / coarse.shape
+    field = ndimage.zoom(coarse.astype(np.float32), zoom, order=1)
+    limit = np.quantile(field[volume.lung], 1 - draw.uniform(0.03, 0.3))
+    mask = volume.lung & (field > limit)
+    strength = draw.uniform(0.4, 0.9) * np.clip((field[mask] - limit) * 4, 0.2, 1)
+    changed = windowed.copy()
+    changed[mask] += strength * (draw.uniform(0.45, 0.8) - changed[mask])
+    return changed, mask
+
+
 @dataclass(frozen=True)
 class Sample:
     """A projection: ``picture`` in [0, 1], its class ``label``, the volume's ``name`` and its ``kind``.
@@ -103,48 +121,57 @@ def slabs(
 ) -> Iterator[Sample]:
     """About ``count`` slabs of one volume, 8 mm to all of the lungs thick, and whole projections.
 
-    For training also from the healed volume, so that every position in the body is seen with and
-    without findings in one patient.
+    For training also from an altered volume (findings healed, or implanted where there are none), so
+    that every position in every body is seen with and without findings.
     """
     windowed = preprocess.window(volume.hu, LOW, HIGH)
-    kinds = [(windowed, volume.lesion, False)]
+    kinds = [(windowed, volume.lesion, "")]
     if training and volume.lesion.any():
-        kinds.append((heal(volume, windowed, draw), np.zeros_like(volume.lesion), True))
-    for values, lesion, altered in kinds:
+        kinds.append((heal(volume, windowed, draw), np.zeros_like(volume.lesion), "healed "))
+    elif training:
+        kinds.append((*implant(volume, windowed, draw), "implanted "))
+        kinds.append((*implant(volume, windowed, draw), "implanted "))
+    for values, lesion, alteration in kinds:
         stack = _stack(volume, values, axis, lesion)
-        yield from _whole(volume, stack, altered)
-        yield from _random(volume, stack, count // len(kinds), draw, altered)
+        yield from _whole(volume, stack, alteration)
+        yield from _random(volume, stack, count // len(kinds), draw, alteration)
 
 
-def _whole(volume: Volume, stack: _Stack, altered: bool) -> Iterator[Sample]:
-    label = label_of(float(stack.findings.sum()), float(stack.lung.sum()))
-    if label is None and not altered:
-        label = 0 if float(stack.findings.sum()) < POSITIVE_ML else 1
-    if label is not None:
-        kind = "healed" if altered else "whole"
-        yield Sample(stack.planes.mean(axis=0), label, volume.name, kind, not altered)
+def _whole(volume: Volume, stack: _Stack, alteration: str) -> Iterator[Sample]:
+    found = float(stack.findings.sum())
+    label = label_of(found, float(stack.lung.sum()))
+    if label is None:
+        label = 1 if found >= POSITIVE_ML else 0
+    picture = stack.planes.mean(axis=0)
+    yield Sample(picture, label, volume.name, alteration + "whole", not alteration)
 
 
 def _random(
-    volume: Volume, stack: _Stack, count: int, draw: np.random.Generator, altered: bool
+    volume: Volume, stack: _Stack, count: int, draw: np.random.Generator, alteration: str
 ) -> Iterator[Sample]:
+    """Slabs of log-uniform thickness; every third holds nearly all of the lungs ("most")."""
     inside = np.flatnonzero(stack.lung > 0)
     first, last = int(inside[0]), int(inside[-1]) + 1
     lungs = (last - first) * stack.step
+    margin = (last - first) // 10
     sums = np.concatenate([np.zeros((1, *stack.planes.shape[1:])), stack.planes]).cumsum(axis=0)
     made = 0
     for _ in range(4 * count):
         if made == count:
             return
-        thickness = float(np.exp(draw.uniform(np.log(8.0), np.log(lungs))))
-        planes = max(1, round(thickness / stack.step))
-        begin = int(draw.integers(first, max(first + 1, last - planes + 1)))
-        end = min(begin + planes, len(stack.planes))
+        if made % 3 == 2:
+            kind, begin = "most", int(draw.integers(0, first + margin + 1))
+            end = int(draw.integers(last - margin, len(stack.planes) + 1))
+        else:
+            kind, thickness = "slab", float(np.exp(draw.uniform(np.log(8.0), np.log(lungs))))
+            planes = max(1, round(thickness / stack.step))
+            begin = int(draw.integers(first, max(first + 1, last - planes + 1)))
+            end = min(begin + planes, len(stack.planes))
         found, lung = float(stack.findings[begin:end].sum()), float(stack.lung[begin:end].sum())
         label = label_of(found, lung)
         if label is None:
+            made += kind == "most"
             continue
         made += 1
         picture = ((sums[end] - sums[begin]) / (end - begin)).astype(np.float32)
-        kind = "healed slab" if altered else "slab"
-        yield Sample(picture, label, volume.name, kind, not altered)
+        yield Sample(picture, label, volume.name, alteration + kind, not alteration)

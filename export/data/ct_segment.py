@@ -125,23 +125,28 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, draw: torch.Genera
     return low + (high - low) * torch.rand(shape, generator=draw)
 
 
-def deform(values: Tensor, draw: torch.Generator, *, flip: bool) -> Tensor:
-    """Rotation to 12 degrees, scale 0.75-1.3 (10 % more in one direction), shift, flip of columns."""
+def deform(values: Tensor, draw: torch.Generator, *, flip: bool, vertical: bool = True) -> Tensor:
+    """Rotation to 12 degrees, scale 0.75-1.3 (10 % more in one direction), shift, flip of columns.
+
+    Without ``vertical`` only scale, shift and flip of the columns.
+    """
     count = len(values)
     angle = _uniform((count,), -math.pi / 15, math.pi / 15, draw)
     scale = torch.exp(_uniform((count, 1), -0.26, 0.29, draw) + _uniform((count, 2), -0.1, 0.1, draw))
+    shift = _uniform((count, 2), -0.12, 0.12, draw)
     flipped = torch.rand(count, generator=draw) < (0.5 if flip else 0.0)
     sign = torch.where(flipped, -1.0, 1.0)
+    if not vertical:
+        angle, scale[:, 1], shift[:, 1] = torch.zeros_like(angle), 1.0, 0.0
     cosine, sine = torch.cos(angle), torch.sin(angle)
     first = torch.stack([cosine * sign, -sine], dim=1) * scale[:, :1]
     second = torch.stack([sine * sign, cosine], dim=1) * scale[:, 1:]
-    shift = _uniform((count, 2), -0.12, 0.12, draw)
     matrix = torch.cat([torch.stack([first, second], dim=1), shift[:, :, None]], dim=2)
     grid = functional.affine_grid(matrix, list(values.shape), align_corners=False)
     return functional.grid_sample(values, grid, padding_mode="zeros", align_corners=False)
 
 
-def vary_intensity(image: Tensor, draw: torch.Generator) -> Tensor:
+def vary_intensity(image: Tensor, draw: torch.Generator, most_noise: float = 0.05) -> Tensor:
     """Blur, gain about soft tissue, shift (60 HU), gamma and noise; (N, 1, H, W) in [0, 1]."""
     count, size = len(image), image.shape[-1]
     varied = []
@@ -158,7 +163,7 @@ def vary_intensity(image: Tensor, draw: torch.Generator) -> Tensor:
     noise = torch.randn(image.shape, generator=draw)
     smooth = functional.avg_pool2d(noise, 3, 1, 1) * 2.0
     kind = (torch.rand((count, 1, 1, 1), generator=draw) < 0.5).float()
-    strength = _uniform((count, 1, 1, 1), 0, 0.05, draw) * (
+    strength = _uniform((count, 1, 1, 1), 0, most_noise, draw) * (
         torch.rand((count, 1, 1, 1), generator=draw) < 0.6
     )
     return (image + strength * (kind * noise + (1 - kind) * smooth)).clamp(0, 1)

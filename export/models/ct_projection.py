@@ -1,4 +1,4 @@
-"""Networks on mean projections of a CT: features cached, one head per fold and one on everybody."""
+"""Networks on mean projections of a CT: one trained per fold of patients, and one on everybody."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from export.data import ct
 from export.data.ct_projections import HIGH, LOW, Axis, Sample
 from export.measured import Measured
-from export.models.ct_linear import Extractor, Features, Head, fit, joined
-from export.networks.lite import MEAN, STD
+from export.models.ct_finetune import Pictures, Plan, Vary, finetune, logits_of
+from export.networks.attention import AttentionClassifier
+from export.networks.lite import MEAN, STD, lite_classifier
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.cards import (
@@ -31,7 +33,12 @@ from plugin.cards import (
 _log = logging.getLogger(__name__)
 LICENCE = "Weights: CC BY-NC-SA 4.0, as the COVID-19-CT-Seg data ask; ImageNet start Apache-2.0"
 TRAINING_LICENCE = "CC BY-NC-SA 4.0 (COVID-19-CT-Seg), CC BY 3.0 and 4.0; partly unstated"
-PROD = " The head is fitted on all patients; the figures are those of heads fitted without the patient."
+#: The number of PROD among the parts, after the folds.
+PROD_PART = ct.FOLDS
+PROD = (
+    " PROD: trained on all patients but the DICOM chest of LIDC-IDRI; the figures are those of networks "
+    "trained as long without the patient (three folds)."
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,9 @@ class CardText:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Every measured picture with the logit of the head that never saw its patient."""
+    """Every measured picture with the logit of a network that never saw its patient."""
 
-    table: Features
+    table: Pictures
     logit: npt.NDArray[np.float64]
 
 
@@ -57,15 +64,15 @@ class ProjectionModel:
     """A two-class network on one mean projection; class 1 is the one that is called.
 
     ``samples``: (volume name, seed) to its labelled projections. ``measure``: figures, temperature and
-    operating point from the pictures that the fold's head did not see.
+    operating point from the pictures that the fold's network did not see.
     """
 
     name: str
     task: Literal["reject", "classify"]
     axis: Axis
     size: int
-    variants: int
-    strength: float
+    plan: Plan
+    vary: Vary
     volumes: Callable[[], list[str]]
     samples: Callable[[str, int], Iterator[Sample]]
     measure: Callable[[OutOfFold, str], Measured]
@@ -73,50 +80,53 @@ class ProjectionModel:
     text: CardText
     default_rank: int
 
-    def features(self, name: str) -> Features:
-        """The features of one volume's projections; cached."""
+    def pictures(self, name: str) -> Pictures:
+        """One volume's projections; cached."""
         cache = runs_folder(self.name) / f"{name}.npz"
         if not cache.exists():
             seed = 1000 + self.volumes().index(name)
-            extractor = Extractor(self.size, self.axis == "axial", self.variants)
-            extractor.features(self.samples(name, seed), seed).save(cache)
-        return Features.load(cache)
+            made = Pictures.of(list(self.samples(name, seed)), self.size)
+            np.savez_compressed(cache, **vars(made))
+            _log.info("%s: %s, %d pictures", self.name, name, len(made.label))
+        with np.load(cache) as stored:
+            return Pictures(**{key: stored[key] for key in stored.files})
 
-    def table(self, names: Iterable[str]) -> Features:
-        """The features of several volumes, with progress."""
-        parts = []
-        for name in names:
-            parts.append(self.features(name))
-            _log.info("%s: %s, %d pictures", self.name, name, len(parts[-1].label))
-        return joined(parts)
+    def table(self, names: Iterable[str]) -> Pictures:
+        """The projections of several volumes."""
+        return Pictures.joined([self.pictures(name) for name in names])
+
+    def _checkpoint(self, part: int) -> Path:
+        return runs_folder(self.name) / ("prod.pt" if part == PROD_PART else f"fold-{part}.pt")
 
     def train(self) -> None:
-        """TRAIN: a head per fold without its patients; PROD: one on all. Goes on where it was cut off."""
+        """TRAIN: a network per fold without its patients; PROD: one on all, for the same steps."""
         table = self.table(n for n in self.volumes() if n != ct.DICOM_CHEST)
         folds = np.array([fold_of(name) for name in table.name])
-        heads = [fit(table.at(folds != fold), self.strength) for fold in range(ct.FOLDS)]
-        heads.append(fit(table, self.strength))
-        np.savez(
-            runs_folder(self.name) / "heads.npz",
-            weight=np.stack([head.weight for head in heads]),
-            bias=np.array([head.bias for head in heads]),
-        )
+        for part in range(ct.FOLDS + 1):
+            if self._checkpoint(part).exists():
+                continue
+            _log.info("%s: part %d of %d", self.name, part + 1, ct.FOLDS + 1)
+            network = finetune(table.at(folds != part), self.plan, self.vary, part)
+            torch.save(network.state_dict(), self._checkpoint(part))
 
-    def heads(self) -> list[Head]:
-        """The heads of the folds, then PROD's. Raises FileNotFoundError where it is not trained."""
-        with np.load(runs_folder(self.name) / "heads.npz") as stored:
-            pairs = zip(stored["weight"], stored["bias"], strict=True)
-            return [Head(weight, float(bias)) for weight, bias in pairs]
+    def network(self, part: int) -> AttentionClassifier:
+        """The network of a fold, or of PROD. Raises FileNotFoundError where it is not trained."""
+        network = lite_classifier(0, (self.size, self.size), 2)
+        network.load_state_dict(torch.load(self._checkpoint(part), weights_only=True))
+        return network.eval()
 
     def out_of_fold(self) -> OutOfFold:
-        """Every measured picture; the DICOM chest, which no head saw, by the mean of the folds' heads."""
+        """Every measured picture; the DICOM chest, in no training, by the mean of the folds' logits."""
         table = self.table(self.volumes())
         table = table.at(table.measured)
-        heads = self.heads()[: ct.FOLDS]
-        logits = np.stack([head.logits(table.values) for head in heads])
         folds = np.array([fold_of(name) for name in table.name])
-        own = logits[folds, np.arange(len(folds))]
-        return OutOfFold(table, np.where(table.name == ct.DICOM_CHEST, logits.mean(axis=0), own))
+        folds[table.name == ct.DICOM_CHEST] = ct.FOLDS
+        logits = np.zeros(len(folds))
+        for fold in range(ct.FOLDS):
+            network = self.network(fold)
+            logits[folds == fold] = logits_of(network, table.image[folds == fold])
+            logits[folds == ct.FOLDS] += logits_of(network, table.image[folds == ct.FOLDS]) / ct.FOLDS
+        return OutOfFold(table, logits)
 
     def evaluate(self) -> Measured:
         """Figures by patients left out."""
@@ -126,9 +136,13 @@ class ProjectionModel:
         """Write the PROD network with its attention map."""
         folder = ONNX_MODELS / self.name
         shape = (1, 3, self.size, self.size)
-        network = self.heads()[-1].network(self.size)
         exported = write_graph(
-            network, folder, shape=shape, outputs=["logits", "attention"], mean=MEAN, std=STD, half=True
+            self.network(PROD_PART),
+            folder,
+            shape=shape,
+            outputs=["logits", "attention"],
+            mean=MEAN,
+            std=STD,
         )
         classes = tuple(
             c.model_copy(update={"threshold": measured.thresholds.get(c.name, c.threshold)})
@@ -143,8 +157,8 @@ class ProjectionModel:
             default_rank=self.default_rank,
             sha256=exported.sha256,
             architecture=(
-                "EfficientNet-Lite0 (ImageNet, frozen) with a linear head on its pooled features, "
-                f"{self.size} x {self.size}"
+                "EfficientNet-Lite0 from ImageNet, trained whole, with a linear head on its pooled "
+                f"features, {self.size} x {self.size}"
             ),
             manufacturer="orthanc-chest-ai",
             input=self._input(shape),

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from export.data import ct
 from export.data.ct_projections import Sample
-from export.data.ct_spoiled import REJECT, SPOILED, chest_samples, other_samples
+from export.data.ct_segment import deform, vary_intensity
+from export.data.ct_spoiled import SPOILED, chest_samples, other_samples
 from export.figures import auc, figure, fit_temperature, rate_at_least
 from export.measured import Measured
+from export.models.ct_finetune import Plan
 from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
 from plugin.cards import Figure, OutputClass
 
-COUNT = 48
+COUNT = 64
 THRESHOLD = 0.5
 
 TEXT = CardText(
@@ -45,6 +49,11 @@ def samples(name: str, seed: int) -> Iterator[Sample]:
     if name in ct.NOT_CHESTS:
         return other_samples(name, 2 * COUNT, draw)
     return chest_samples(ct.load_volume(name), COUNT, draw)
+
+
+def vary(values: Tensor, draw: torch.Generator) -> Tensor:
+    """Columns and grey values; never the rows, whose extent is what is judged."""
+    return vary_intensity(deform(values, draw, flip=False, vertical=False), draw, 0.02)
 
 
 def measure(found: OutOfFold, command: str) -> Measured:
@@ -99,9 +108,9 @@ MODELS = (
         name="ct-reject-compact",
         task="reject",
         axis="sagittal",
-        size=256,
-        variants=2,
-        strength=0.03,
+        size=160,
+        plan=Plan(steps=240),
+        vary=vary,
         volumes=volumes,
         samples=samples,
         measure=measure,
@@ -113,4 +122,3 @@ MODELS = (
         default_rank=10,
     ),
 )
-assert REJECT == 1

@@ -52,6 +52,10 @@ class LiteTrunk(nn.Module):
         self.blocks = network._blocks
         self.head = nn.Sequential(network._conv_head, network._bn1, nn.ReLU6())
 
+    def parts(self) -> list[nn.Module]:
+        """Stem, blocks and head in order, as can be frozen one after the other."""
+        return [self.stem, *self.blocks, self.head]
+
     def stages(self, image: torch.Tensor) -> list[torch.Tensor]:
         """The last features at strides 2, 4, 8, 16 and 32, before the head's 1 x 1 convolution.
 

@@ -40,6 +40,10 @@ class EfficientNetTrunk(nn.Module):
         )
         self.channels = int(network._fc.in_features)
 
+    def parts(self) -> list[nn.Module]:
+        """The layers in order, as can be frozen one after the other."""
+        return list(self.layers)
+
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) to (N, channels, H/32, W/32)."""
         return self.layers(image)
