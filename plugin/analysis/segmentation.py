@@ -15,6 +15,8 @@ FloatArray = npt.NDArray[np.float32]
 
 CLOSING_MM = 6.0
 """How far findings may lie in a dent of the lung's outline, as a consolidation at the pleura does."""
+WHOLE_SHARE = 0.5
+"""A finding of a slice of which this share lies in the lungs is kept whole."""
 LEAST_PART = 0.05
 """Further components are kept from this share of the mask on: a consolidation may cut a lung in two."""
 
@@ -59,19 +61,31 @@ def refine(lungs: Mask, findings: Mask, *, spacing: tuple[float, float, float]) 
     """Raw masks to lungs and the findings in them.
 
     Holes of the lungs are filled slice by slice; the two largest 26-connected components stay (and
-    further large ones); findings stay inside the lungs' closed outline, and belong to the lungs.
+    further large ones). Findings stay where they lie in the lungs' closed outline, and whole where they
+    mostly do: a dense consolidation at the pleura is lung that the lung mask tends to miss. What stays
+    belongs to the lungs.
     """
     filled = np.zeros_like(lungs)
     for k in np.flatnonzero(lungs.any(axis=(1, 2))):
         filled[k] = ndimage.binary_fill_holes(lungs[k])
     kept = largest_parts(filled, spacing)
-    inside = np.zeros_like(findings)
+    inside = findings & kept
     for k in np.flatnonzero((findings & ~kept).any(axis=(1, 2))):
-        inside[k] = close_plane(kept[k], spacing[1:], CLOSING_MM)
-    inside |= kept
-    inside &= findings
+        inside[k] = _findings_of_lungs(findings[k], kept[k], spacing[1:])
     kept |= inside
     return kept, inside
+
+
+def _findings_of_lungs(findings: Mask, lungs: Mask, spacing: tuple[float, float]) -> Mask:
+    """The findings of one slice that belong to its lungs."""
+    if not lungs.any():
+        return np.zeros_like(findings)
+    parts, _ = ndimage.label(findings)
+    sizes = np.bincount(parts.ravel())
+    overlap = np.bincount(parts[lungs], minlength=len(sizes))
+    whole = (overlap >= WHOLE_SHARE * sizes)[parts]
+    belongs: Mask = findings & (whole | close_plane(lungs, spacing, CLOSING_MM))
+    return belongs
 
 
 def largest_parts(mask: Mask, spacing: tuple[float, float, float]) -> Mask:
