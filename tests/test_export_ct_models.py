@@ -13,7 +13,7 @@ pytest.importorskip("monai", reason="MONAI is only needed for training and expor
 from export.data.ct_segment import Sampler, SliceSet, deform  # noqa: E402
 from export.models import ct_finetune  # noqa: E402
 from export.models.ct_finetune import Pictures, finetune, logits_of  # noqa: E402
-from export.models.ct_segment_measure import Reader, dice, two_largest  # noqa: E402
+from export.models.ct_segment_measure import Reader, dice  # noqa: E402
 from export.models.ct_segment_train import Plan, Trainer  # noqa: E402
 from export.networks import efficientdet  # noqa: E402
 
@@ -79,20 +79,23 @@ class Bright(torch.nn.Module):
 def test_reader_gives_masks_of_the_slices_size() -> None:
     hu = np.full((3, 100, 120), -1000, dtype=np.int16)
     hu[:, 40:60, 40:60] = 100
-    lung, findings = Reader(Bright(), SIZE, -1024, 200, 0.5, 0.5).read(hu)
+    reader = Reader(Bright(), SIZE, -1024, 200, 0.5, 0.5)
+    lung, findings = reader.read(hu, (5.0, 3.0, 3.0))
     assert lung.shape == findings.shape == hu.shape
     assert lung[:, 0, 0].all()
-    assert not lung[:, 50, 50].any()
     assert not (findings & ~lung).any()
+    assert findings[:, 50, 50].all()
+    single = reader.lung_of_slice(hu[0].astype(np.float32))
+    assert single[0, 0]
+    assert not single[50, 50]
 
 
-def test_two_largest_components() -> None:
-    mask = np.zeros((4, 20, 20), dtype=np.bool_)
-    mask[:, :5, :5] = mask[:, 10:14, 10:14] = mask[0, 18, 18] = True
-    kept = two_largest(mask)
-    assert kept.sum() == mask.sum() - 1
-    assert dice(kept, kept) == 1
-    assert dice(kept, ~kept) == 0
+def test_dice() -> None:
+    mask = np.zeros((4, 20), dtype=np.bool_)
+    mask[:, :5] = True
+    assert dice(mask, mask) == 1
+    assert dice(mask, ~mask) == 0
+    assert dice(mask[:, 10:], mask[:, 10:]) == 1
 
 
 def test_whole_networks_learn_what_tells_the_classes_apart() -> None:

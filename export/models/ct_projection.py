@@ -99,13 +99,13 @@ class ProjectionModel:
         return runs_folder(self.name) / ("prod.pt" if part == PROD_PART else f"fold-{part}.pt")
 
     def train(self) -> None:
-        """TRAIN: a network per fold without its patients; PROD: one on all, for the same steps."""
+        """PROD on all patients, then TRAIN: one per fold without its patients, for the same steps."""
         table = self.table(n for n in self.volumes() if n != ct.DICOM_CHEST)
         folds = np.array([fold_of(name) for name in table.name])
-        for part in range(ct.FOLDS + 1):
+        for part in (PROD_PART, *range(ct.FOLDS)):
             if self._checkpoint(part).exists():
                 continue
-            _log.info("%s: part %d of %d", self.name, part + 1, ct.FOLDS + 1)
+            _log.info("%s: training %s", self.name, self._checkpoint(part).name)
             network = finetune(table.at(folds != part), self.plan, self.vary, part)
             torch.save(network.state_dict(), self._checkpoint(part))
 

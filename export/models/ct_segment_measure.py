@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
-from torch import Tensor, nn
+from torch import nn
 
 from export.data import ct
 from export.figures import Array, Labels, figure
 from export.measured import Measured
 from plugin.analysis import preprocess
+from plugin.analysis.segmentation import segment
 from plugin.cards import Figure
 
 _log = logging.getLogger(__name__)
@@ -38,42 +38,34 @@ class Reader:
     mean: float
     std: float
 
-    def probabilities(self, hu: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """(k, j, i) HU to probabilities (k, 2, j, i)."""
-        rows, columns = hu.shape[1:]
-        result = np.empty((len(hu), 2, rows, columns), dtype=np.float32)
-        for start in range(0, len(hu), BATCH):
-            planes = [
-                preprocess.resize(preprocess.window(p, self.low, self.high), self.size, self.size)
-                for p in hu[start : start + BATCH]
-            ]
-            pictures = np.stack([preprocess.normalise(p, [self.mean] * 3, [self.std] * 3) for p in planes])
-            found = self._infer(torch.from_numpy(pictures)).numpy()
-            for i, channels in enumerate(found):
-                for c, plane in enumerate(channels):
-                    result[start + i, c] = preprocess.resize(plane, rows, columns)
-        return result
+    def prepare(self, plane: preprocess.NumberArray) -> npt.NDArray[np.float32]:
+        """A slice in HU as the network's input (3, size, size)."""
+        windowed = preprocess.window(plane, self.low, self.high)
+        resized = preprocess.resize(windowed, self.size, self.size)
+        return preprocess.normalise(resized, [self.mean] * 3, [self.std] * 3)
 
-    def _infer(self, pictures: Tensor) -> Tensor:
+    def predict(self, pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n, 3, size, size) to probabilities (n, 2, size, size)."""
+        inputs = torch.from_numpy(pictures).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            logits: Tensor = self.network(pictures.contiguous(memory_format=torch.channels_last))
-            return torch.sigmoid(logits)
+            return np.asarray(torch.sigmoid(self.network(inputs)))
 
-    def read(self, hu: npt.NDArray[np.generic]) -> tuple[Mask, Mask]:
-        """(k, j, i) HU to lung and findings after post-processing."""
-        found = self.probabilities(hu) >= THRESHOLD
-        lung = two_largest(found[:, 0])
-        return lung, found[:, 1] & lung
+    def read(self, hu: npt.NDArray[np.int16], spacing: tuple[float, float, float]) -> tuple[Mask, Mask]:
+        """(k, j, i) HU to lungs and findings as the plugin makes them."""
+        return segment(
+            hu,
+            prepare=self.prepare,
+            predict=self.predict,
+            batch=BATCH,
+            lung=(0, THRESHOLD),
+            findings=(1, THRESHOLD),
+            spacing=spacing,
+        )
 
-
-def two_largest(mask: Mask) -> Mask:
-    """The two largest components of a mask, 26-connected."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    if count <= 2:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.isin(labels, np.argsort(sizes)[-2:])
+    def lung_of_slice(self, hu: npt.NDArray[np.float32]) -> Mask:
+        """The lungs of a single slice, without post-processing."""
+        found = self.predict(self.prepare(hu)[None])[0, 0]
+        return preprocess.resize(found, *hu.shape) >= THRESHOLD
 
 
 def dice(a: Mask, b: Mask) -> float:
@@ -106,7 +98,7 @@ class Result:
 def read_volume(reader: Reader, name: str) -> Result:
     """Read one volume and compare it with its masks."""
     volume = ct.load_volume(name)
-    lung, findings = reader.read(volume.hu)
+    lung, findings = reader.read(volume.hu, volume.spacing)
     true_ml = volume.millilitres(volume.lesion)
     measurable = true_ml >= SMALLEST_FINDINGS_ML
     result = Result(
@@ -188,9 +180,7 @@ def volume_figures(results: Sequence[Result], command: str) -> list[Figure]:
 
 def slice_figure(reader: Reader, command: str) -> Figure:
     """Dice of the lungs on single slices with experts' masks."""
-    cases = {
-        s.name: dice(reader.probabilities(s.hu[None])[0, 0] >= THRESHOLD, s.mask) for s in ct.lung_slices()
-    }
+    cases = {s.name: dice(reader.lung_of_slice(s.hu), s.mask) for s in ct.lung_slices()}
     return _figure(
         "lung Dice, mean over single slices, expert masks",
         cases,
