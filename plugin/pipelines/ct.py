@@ -57,12 +57,12 @@ def read(request: Request) -> Reading:
     cannot be decoded.
     """
     lineup = request.lineup
-    if not lineup.ct_classifiers and lineup.ct_segmentation is None:
-        raise ModelError("no CT model is loaded")
     instances = imaging.read_instances(request.source)
     verdict, chosen = screening.screen_ct(instances, request.settings.ct)
     if not verdict.accepted:
         return steps.rejected(request, "ct", verdict, instances)
+    if not lineup.ct_classifiers and lineup.ct_segmentation is None:
+        raise ModelError("no CT model is loaded")
     try:
         volume, projections = _decode(request, chosen)
     except imaging.NoContrast as error:

@@ -22,12 +22,12 @@ def read(request: Request) -> Reading:
 
     Raises ModelError where no classifier is loaded, ImagingError where the film cannot be decoded.
     """
-    if not request.lineup.xray:
-        raise ModelError("no X-ray classifier is loaded")
     instances = imaging.read_instances(request.source)
     verdict, chosen = screening.screen_xray(instances, request.settings.xray)
     if not verdict.accepted:
         return steps.rejected(request, "xray", verdict, instances)
+    if not request.lineup.xray:
+        raise ModelError("no X-ray classifier is loaded")
     request.stages.enter("decode")
     image = imaging.read_xray(request.source, chosen[0])
     request.stages.enter("classify")
