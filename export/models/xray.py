@@ -1,0 +1,209 @@
+"""COVID / NON-COVID / REJECTION from a frontal chest X-ray.
+
+Five networks, each without one fifth of the patients, give the figures (TRAIN); one trained on
+everything for the same number of steps is shipped (PROD), with the figures of the five.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import softmax
+
+from export import onnx_writer
+from export.data.cxr import CLASSES, COVID, Picture, read_films
+from export.measured import Measured
+from export.models import xray_measures, xray_shortcuts, xray_text
+from export.models.xray_samples import FILM, Sample, extractor, features_of, plan, weights
+from export.models.xray_training import Array, Examples, Labels, Schedule, fit, pooled, predict
+from export.networks.attention import AttentionClassifier
+from export.networks.lite import MEAN, STD, lite_classifier
+from export.networks.published import xray_b5
+from export.paths import ONNX_MODELS, runs_folder
+from plugin.cards import Card, Equalise, ModelInput, ModelOutput, OutputClass, Resize
+
+_log = logging.getLogger(__name__)
+_FOLDS = 5
+_PROD = "prod"
+
+
+@dataclass(frozen=True)
+class XrayModel:
+    """One X-ray network: architecture, input size, and how it is trained.
+
+    ``variants`` everyday variants of each film and ``spoiled`` spoiled ones of each frontal film are
+    made once, seeded.
+    """
+
+    name: str
+    architecture: str
+    build: Callable[[], AttentionClassifier]
+    size: tuple[int, int]
+    schedule: Schedule
+    variants: int = 2
+    spoiled: int = 2
+    rank: int = 100
+
+    @property
+    def input(self) -> ModelInput:
+        """Equalised, stretched to the network's size: the same for training and the plugin."""
+        return ModelInput(
+            name="image",
+            shape=(1, 3, *self.size),
+            intensity=Equalise(),
+            resize=Resize(mode="stretch"),
+            mean=MEAN,
+            std=STD,
+        )
+
+    def samples(self) -> list[Sample]:
+        """Films, everyday variants and spoiled films."""
+        return plan(read_films(), variants=self.variants, spoiled=self.spoiled)
+
+    def start(self) -> AttentionClassifier:
+        """The network before training, the same each time."""
+        torch.manual_seed(0)
+        return self.build().eval()
+
+    def _examples(self, samples: list[Sample]) -> Examples:
+        folder = runs_folder(self.name)
+        extract = extractor(self.start(), self.schedule.frozen, self.input, folder)
+        key = f"{self.schedule.frozen} {self.input}"
+        features = features_of(samples, extract, folder, key)
+        labels = np.array([sample.label for sample in samples], dtype=np.int64)
+        return Examples(features, labels, weights(samples))
+
+    def train(self) -> None:
+        """Train TRAIN and PROD; those whose checkpoint is there are left out."""
+        samples, folder = self.samples(), runs_folder(self.name)
+        examples = self._examples(samples)
+        out = xray_measures.fold_of(samples, _FOLDS)
+        for run in [*range(_FOLDS), _PROD]:
+            checkpoint = folder / f"{run}.pt"
+            if checkpoint.is_file():
+                continue
+            _log.info("%s: training %s", self.name, run)
+            chosen = np.ones(len(samples), dtype=bool) if run == _PROD else out != run
+            network = fit(self.start(), examples.only(chosen), self.schedule, seed=0)
+            part = checkpoint.with_suffix(".part")
+            torch.save(network.state_dict(), part)
+            part.replace(checkpoint)
+
+    def trained(self, run: int | str) -> AttentionClassifier:
+        """The TRAIN network without fold ``run``, or PROD. Raises FileNotFoundError before training."""
+        network = self.start()
+        network.load_state_dict(torch.load(runs_folder(self.name) / f"{run}.pt", weights_only=True))
+        return network.eval()
+
+    def evaluate(self) -> Measured:
+        """Out-of-fold figures of the TRAIN networks, and the shortcut checks."""
+        samples, command = self.samples(), f"./run export evaluate {self.name}"
+        examples = self._examples(samples)
+        out = xray_measures.fold_of(samples, _FOLDS)
+        networks = [self.trained(run) for run in range(_FOLDS)]
+        measured = xray_measures.measure(
+            samples, self._left_out(networks, out, examples.features.maps), command
+        )
+        films = [sample.film for sample in samples if sample.kind == FILM]
+        frontal = np.array([film.frontal and film.ieee8023 for film in films])
+        maps = examples.features.maps[: len(films)]
+        folder = runs_folder(self.name)
+        extract = extractor(self.start(), self.schedule.frozen, self.input, folder)
+
+        def covid_of(pictures: list[Picture]) -> Array:
+            """The COVID probability of the ieee8023 frontal films, by networks that left them out."""
+            logits = self._left_out(networks, out[: len(films)][frontal], extract(pictures).maps)
+            return softmax(logits / measured.temperature, axis=1)[:, COVID]
+
+        checks = [
+            *xray_shortcuts.blackout_figures(films, self.input, covid_of, command),
+            xray_shortcuts.source_figure(films, pooled(networks[0], maps, self.schedule.frozen), command),
+        ]
+        return measured.model_copy(update={"shortcut_checks": tuple(checks)})
+
+    def _left_out(
+        self, networks: list[AttentionClassifier], out: Labels, maps: npt.NDArray[np.float16]
+    ) -> Array:
+        """Logits (n, classes) of each sample by the network that left out its fold ``out`` (n,)."""
+        logits = np.zeros((len(maps), len(CLASSES)))
+        for run, network in enumerate(networks):
+            logits[out == run] = predict(network, maps[out == run], self.schedule.frozen)
+        return logits
+
+    def onnx(self, measured: Measured) -> Path:
+        """Write graph and card of the PROD network."""
+        folder = ONNX_MODELS / self.name
+        exported = onnx_writer.write_graph(
+            self.trained(_PROD),
+            folder,
+            shape=self.input.shape,
+            outputs=("logits", "attention"),
+            mean=MEAN,
+            std=STD,
+            half=True,
+        )
+        classes = tuple(
+            OutputClass(
+                name=name,
+                meaning=xray_text.MEANINGS[name],
+                role=xray_text.ROLES[name],
+                threshold=measured.thresholds[name],
+            )
+            for name in CLASSES
+        )
+        card = Card(
+            name=self.name,
+            version="1.0.0",
+            task="classify",
+            modality="xray",
+            default_rank=self.rank,
+            sha256=exported.sha256,
+            architecture=self.architecture,
+            manufacturer="orthanc-chest-ai",
+            input=self.input,
+            outputs=(
+                ModelOutput(
+                    name="logits",
+                    meaning="logits",
+                    classes=classes,
+                    activation="softmax",
+                    temperature=measured.temperature,
+                ),
+                ModelOutput(name="attention", meaning="attention", classes=classes, activation="none"),
+            ),
+            figures=measured.figures,
+            shortcut_checks=measured.shortcut_checks,
+            self_test=exported.self_test,
+            **xray_text.CARD,
+        )
+        return onnx_writer.write_card(card, folder)
+
+
+def _lite0() -> AttentionClassifier:
+    return lite_classifier(0, (256, 256), len(CLASSES))
+
+
+MODELS = (
+    XrayModel(
+        name="xray-covid-lite0",
+        architecture="EfficientNet-Lite0 at 256 x 256 (ImageNet), class activation map as output",
+        build=_lite0,
+        size=(256, 256),
+        schedule=Schedule(frozen=12),
+        rank=10,
+    ),
+    XrayModel(
+        name="xray-covid-b5",
+        architecture="EfficientNet-B5 at 456 x 456, as in Carmo et al. 2021",
+        build=xray_b5,
+        size=(456, 456),
+        schedule=Schedule(frozen=0, epochs=60, draws=6000, learning_rate=1e-3, frozen_statistics=False),
+        rank=50,
+    ),
+)

@@ -1,0 +1,134 @@
+"""What an X-ray network could know without looking at the lungs: blackout and source tests.
+
+Results that stay when the lungs are blacked out are shortcuts (Maguolo and Nanni 2021); so are
+features that tell from which collection a film came (DeGrave et al. 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.ndimage import binary_dilation
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.nn import functional
+
+from export.data.cxr import COVID, NON_COVID, Film, Picture, read_lung_masks, read_picture
+from export.data.cxr_variants import with_lungs_only, without_lungs
+from export.figures import auc, figure
+from export.networks.lite import LiteTrunk
+from plugin.analysis.preprocess import resize
+from plugin.cards import Figure, ModelInput
+from plugin.models import prepare
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+_GRID = 32
+
+
+class LungFinder:
+    """Lung masks for films that have none: a logistic regression on each place's Lite0 features.
+
+    Only the COVID films of ieee8023 have masks. Blacking out needs masks of one kind for both
+    classes, or their outlines would tell the classes apart; so this finds them for all.
+    """
+
+    def __init__(self, films: list[Film], spec: ModelInput) -> None:
+        self.spec = spec
+        self.trunk = LiteTrunk(0, (spec.shape[2], spec.shape[3])).eval()
+        masks = read_lung_masks(films)
+        places, labels = [], []
+        for path, mask in masks.items():
+            places.append(self._places(read_picture(path)))
+            labels.append(resize(mask.astype(np.float32), _GRID, _GRID).ravel() > 0.5)
+        regression = LogisticRegression(C=1e-2, max_iter=200)
+        self.regression = make_pipeline(StandardScaler(), regression)
+        self.regression.fit(np.concatenate(places), np.concatenate(labels))
+
+    def _places(self, picture: Picture) -> npt.NDArray[np.float32]:
+        """(1024, features): the maps at strides 8, 16 and 32, and where the place is."""
+        with torch.inference_mode():
+            stages = self.trunk.stages(torch.from_numpy(prepare(self.spec, picture)[None]))[2:]
+            maps = [functional.interpolate(s, (_GRID, _GRID), mode="bilinear") for s in stages]
+        row, column = np.mgrid[:_GRID, :_GRID] / _GRID
+        where = np.stack([row, column, (row - 0.5) ** 2, (column - 0.5) ** 2]).reshape(4, -1)
+        features = torch.cat(maps, dim=1)[0].flatten(1).numpy()
+        return np.concatenate([features, where]).T.astype(np.float32)
+
+    def __call__(self, picture: Picture) -> Mask:
+        """The lungs of a frontal film, (rows, columns), with a margin."""
+        probability = self.regression.predict_proba(self._places(picture))[:, 1]
+        grid = probability.reshape(_GRID, _GRID).astype(np.float32)
+        mask = resize(grid, *picture.shape) > 0.5
+        return np.asarray(binary_dilation(mask, iterations=round(0.01 * max(picture.shape))))
+
+
+def blackout_figures(
+    films: list[Film],
+    spec: ModelInput,
+    covid_of: Callable[[list[Picture]], Array],
+    command: str,
+) -> list[Figure]:
+    """AUC within ieee8023 with the lungs blacked out, and with everything else blacked out.
+
+    ``covid_of`` gives the COVID probability of the pictures of the frontal films of ieee8023, in
+    their order, by networks that did not see the patient.
+    """
+    finder = LungFinder(films, spec)
+    frontal = [film for film in films if film.frontal and film.ieee8023]
+    pictures = [read_picture(film.path) for film in frontal]
+    masks = [finder(picture) for picture in pictures]
+    labels = np.array([film.label == COVID for film in frontal], dtype=np.int64)
+    found = []
+    for name, blacken in (
+        ("AUC with the lungs blacked out", without_lungs),
+        ("AUC with all but the lungs blacked out", with_lungs_only),
+    ):
+        changed = [blacken(p, m) for p, m in zip(pictures, masks, strict=True)]
+        found.append(
+            figure(
+                name,
+                auc,
+                labels,
+                covid_of(changed),
+                [film.patient for film in frontal],
+                measured_on="frontal films of ieee8023, patients left out",
+                command=command,
+                remark="lung masks found by a classifier trained on those of V7 Labs",
+            )
+        )
+    return found
+
+
+def source_figure(films: list[Film], pooled: npt.NDArray[np.float32], command: str) -> Figure:
+    """How well the network's pooled features (films, channels) tell ieee8023 from NIH.
+
+    Among NON-COVID films, by logistic regression, patients left out; 0.5 would be blind to it.
+    """
+    chosen = np.array([film.label == NON_COVID for film in films])
+    source = np.array([film.ieee8023 for film in films])[chosen].astype(np.int64)
+    patients = np.array([film.patient for film in films])[chosen]
+    regression = LogisticRegression(C=1e-2, max_iter=500, class_weight="balanced")
+    scores = cross_val_predict(
+        make_pipeline(StandardScaler(), regression),
+        pooled[chosen],
+        source,
+        groups=patients,
+        cv=GroupKFold(5),
+        method="predict_proba",
+    )[:, 1]
+    return figure(
+        "AUC of telling the source from the features",
+        auc,
+        source,
+        scores,
+        patients.tolist(),
+        measured_on="NON-COVID films of ieee8023 and NIH, patients left out",
+        command=command,
+        remark="1 = the features know the collection, as they must where its pictures differ",
+    )

@@ -1,0 +1,47 @@
+"""The words on the cards of the X-ray networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plugin.cards import Role
+
+#: What each class means, and what it is for.
+MEANINGS = {
+    "COVID": "Opacities as in COVID-19 pneumonia",
+    "NON-COVID": "No opacities as in COVID-19 pneumonia",
+    "REJECTION": "Not a readable frontal chest X-ray",
+}
+ROLES: dict[str, Role] = {"COVID": "finding", "NON-COVID": "other", "REJECTION": "reject"}
+
+#: The keys of a card that hold prose.
+CARD: dict[str, Any] = {
+    "title": "Chest X-ray: COVID-19, other, or rejected",
+    "training_data": (
+        "1,789 X-rays of 8 bits, at most 400 pixels wide or high: 400 COVID-19 and 99 other frontal "
+        "films of covid-chestxray-dataset (ieee8023), 1,000 of NIH ChestX-ray (half pneumonia, half no "
+        "finding), 290 to reject (laterals, CT pictures, hands and bones). Everyday variants of them, "
+        "and frontal films spoiled on purpose (cropped, blurred, wrongly exposed, noisy, turned, "
+        "upside down, inverted). Start: EfficientNet weights of ImageNet (Apache-2.0) where the "
+        "architecture names it. The shipped network was trained on all of it; the figures are those of "
+        "five networks trained alike, each measured on the patients that it did not see."
+    ),
+    "training_licence": (
+        "covid-chestxray-dataset: licence per image, often unstated or non-commercial; NIH ChestX-ray: "
+        "free use with attribution; RSNA bone age and Radiopaedia bone films: CC BY-NC-SA. Therefore "
+        "for research only."
+    ),
+    "intended_use": (
+        "Research: a second look at frontal chest X-rays of adults for opacities as in COVID-19 "
+        "pneumonia, and a screen against pictures that are none. Not for diagnosis, not for triage."
+    ),
+    "limits": (
+        "COVID-19 films come from one collection and nearly all others from another, so the pooled "
+        "figures are confounded with the source; the figures within ieee8023 are the honest ones, on 99 "
+        "films of 59 patients without COVID-19. Other pneumonias look alike. Children, portable films "
+        "with many devices and films after treatment are hardly represented. Films read at 256 pixels "
+        "or so: small findings are not seen. Trained on pictures from publications and web pages, not "
+        "on originals from a PACS. Prevalence in the training data is not that of any hospital."
+    ),
+    "licence": "AGPL-3.0-or-later for the weights as far as the training data allows; research only",
+}

@@ -1,0 +1,52 @@
+"""The cards' figures are those that ``evaluate`` wrote, and the files are what the cards say."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from export.measured import Measured, read_measured, table
+from export.paths import ONNX_MODELS
+from plugin.cards import read_card
+
+SHIPPED = sorted(card.parent for card in ONNX_MODELS.glob("*/card.json"))
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_card_carries_what_was_measured(folder: Path) -> None:
+    card, measured = read_card(folder), read_measured(folder.name)
+    assert card.name == folder.name
+    assert card.figures == measured.figures
+    assert card.shortcut_checks == measured.shortcut_checks
+    assert card.figures, "a model without any figure"
+    logits = card.output("logits")
+    assert logits is not None
+    assert logits.temperature == measured.temperature
+    thresholds = {c.name: c.threshold for c in logits.classes if c.name in measured.thresholds}
+    assert thresholds == measured.thresholds
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_file_is_the_cards_and_small_enough(folder: Path) -> None:
+    card = read_card(folder)
+    content = (folder / card.file).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == card.sha256
+    assert len(content) < 95_000_000
+
+
+def test_missing_figures_name_the_command() -> None:
+    with pytest.raises(FileNotFoundError, match="evaluate no-such-model"):
+        read_measured("no-such-model")
+
+
+def test_measured_survives_its_file() -> None:
+    measured = Measured(figures=(), temperature=1.5, thresholds={"COVID": 0.4})
+    assert Measured.model_validate_json(measured.model_dump_json()) == measured
+
+
+def test_table_has_a_row_for_each_figure() -> None:
+    names = [folder.name for folder in SHIPPED]
+    rows = sum(len(read_card(folder).figures) + len(read_card(folder).shortcut_checks) for folder in SHIPPED)
+    assert table(names).count("\n") == rows + 2

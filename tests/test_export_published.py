@@ -1,0 +1,70 @@
+"""The published classifiers: sizes, exact attention, agreement of PyTorch and ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the export side needs PyTorch")
+pytest.importorskip("monai", reason="the export side needs MONAI")
+
+import torch
+
+from export import onnx_writer
+from export.networks import published
+
+
+def _with_a_classifier_that_matters(network: torch.nn.Module) -> torch.nn.Module:
+    """Random evidence of the size that training gives, so that the logits are not all near 0."""
+    torch.manual_seed(3)
+    for parameter in (network.evidence.weight, network.bias):
+        torch.nn.init.normal_(parameter)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.01, 0.1)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("build", "size", "classes", "millions"),
+    [
+        (published.xray_b5, 456, 3, 28.3),
+        (published.ct_projection_b4, 512, 1, 17.5),
+        (published.ct_rejector_b4, 512, 2, 17.5),
+    ],
+)
+def test_torch_and_onnx_runtime_agree(
+    build: object, size: int, classes: int, millions: float, tmp_path: Path
+) -> None:
+    network = _with_a_classifier_that_matters(build())  # type: ignore[operator]
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert parameters / 1e6 == pytest.approx(millions, abs=0.1)
+
+    shape = (1, 3, size, size)
+    exported = onnx_writer.write_graph(
+        network,
+        tmp_path,
+        shape=shape,
+        outputs=("logits", "attention"),
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        half=True,
+    )
+    path = tmp_path / "model.onnx"
+    assert path.stat().st_size < onnx_writer.LARGEST_FILE
+    assert len(exported.self_test.expected) == classes
+    picture = onnx_writer.self_test_input(2, shape, (0.5,) * 3, (0.5,) * 3)
+    logits, attention = onnx_writer.check_agreement(network, path, picture, 0.02)
+    assert logits.shape == (1, classes)
+    assert attention.shape[:2] == (1, classes)
+    assert np.abs(logits).max() > 0.1
+
+
+def test_logits_are_the_mean_of_the_attention_plus_bias() -> None:
+    network = _with_a_classifier_that_matters(published.efficientnet_classifier("efficientnet-b0", 3))
+    with torch.inference_mode():
+        logits, attention = network(torch.rand(2, 3, 64, 96))
+    assert attention.shape == (2, 3, 2, 3)
+    torch.testing.assert_close(logits, attention.mean(dim=(2, 3)) + network.bias)
