@@ -133,7 +133,7 @@ def _model(name: str, axis: Axis, words: str) -> ProjectionModel:
         task="classify",
         axis=axis,
         size=192,
-        plan=Plan(steps=260),
+        plan=Plan(steps=180),
         vary=varied(axis),
         volumes=volumes,
         samples=sampler(axis),

@@ -157,8 +157,8 @@ class ProjectionModel:
             default_rank=self.default_rank,
             sha256=exported.sha256,
             architecture=(
-                "EfficientNet-Lite0 from ImageNet, trained whole, with a linear head on its pooled "
-                f"features, {self.size} x {self.size}"
+                "EfficientNet-Lite0 from ImageNet, trained from its stage at /16 on, with a linear head "
+                f"on its pooled features, {self.size} x {self.size}"
             ),
             manufacturer="orthanc-chest-ai",
             input=self._input(shape),

@@ -109,7 +109,7 @@ MODELS = (
         task="reject",
         axis="sagittal",
         size=160,
-        plan=Plan(steps=240),
+        plan=Plan(steps=150),
         vary=vary,
         volumes=volumes,
         samples=samples,
