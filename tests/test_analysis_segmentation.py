@@ -25,6 +25,12 @@ def stack(plane: Mask, slices: int = 11) -> Mask:
 LUNGS = stack(disk(48, 24, 18) | disk(48, 72, 18))
 
 
+def refined(lungs: Mask, findings: Mask) -> tuple[Mask, Mask]:
+    masks = lungs.copy(), findings.copy()
+    refine(*masks, spacing=SPACING)
+    return masks
+
+
 class AirAndGroundGlass:
     """Answers with what the HU say: air is lung, ground glass is lung and finding; at half the size."""
 
@@ -104,14 +110,14 @@ def test_holes_are_filled_and_crumbs_dropped() -> None:
     raw = LUNGS & ~stack(disk(48, 24, 5))
     crumb = np.zeros_like(raw)
     crumb[2:5, 4:10, 44:50] = True
-    lungs, _ = refine(raw | crumb, np.zeros_like(raw), spacing=SPACING)
+    lungs, _ = refined(raw | crumb, np.zeros_like(raw))
     np.testing.assert_array_equal(lungs, LUNGS)
 
 
 def test_a_lung_cut_by_a_consolidation_keeps_both_parts() -> None:
     raw = LUNGS.copy()
     raw[5, :, :48] = False
-    lungs, _ = refine(raw, np.zeros_like(raw), spacing=SPACING)
+    lungs, _ = refined(raw, np.zeros_like(raw))
     np.testing.assert_array_equal(lungs, raw)
 
 
@@ -121,7 +127,7 @@ def test_findings_belong_to_the_lungs_also_in_a_notch_of_their_outline() -> None
     raw = LUNGS & ~stack(notch)
     outside = stack(disk(8, 8, 4))
     findings = (stack(notch) & LUNGS) | outside
-    lungs, inside = refine(raw, findings, spacing=SPACING)
+    lungs, inside = refined(raw, findings)
     assert not (inside & outside).any()
     assert (inside <= lungs).all()
     assert inside.sum() > 0.8 * (stack(notch) & LUNGS).sum()
@@ -132,14 +138,14 @@ def test_a_consolidation_at_the_pleura_that_lies_mostly_in_the_lung_is_kept_whol
     raw = LUNGS & (columns < 86)
     consolidation = LUNGS & (columns >= 80)
     chest_wall = stack(disk(48, 94, 2))
-    lungs, inside = refine(raw, consolidation | chest_wall, spacing=SPACING)
+    lungs, inside = refined(raw, consolidation | chest_wall)
     np.testing.assert_array_equal(inside, consolidation)
     np.testing.assert_array_equal(lungs, LUNGS)
 
 
 def test_without_lungs_there_are_no_findings() -> None:
     nothing = np.zeros_like(LUNGS)
-    lungs, findings = refine(nothing, LUNGS, spacing=SPACING)
+    lungs, findings = refined(nothing, LUNGS)
     assert not lungs.any()
     assert not findings.any()
 

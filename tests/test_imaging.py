@@ -283,3 +283,41 @@ def test_the_real_ct_lies_right_in_the_patient(data: Path) -> None:
     assert bone[:, 256:, middle - 30 : middle + 30].sum() > bone[:, :256, middle - 30 : middle + 30].sum()
     body_area = (volume.hu > -300).sum(axis=(1, 2))
     assert body_area[-5:].mean() < body_area[20:60].mean()
+
+
+def test_every_odd_file_is_read_or_refused_with_a_reason(data: Path) -> None:
+    refused = {}
+    for path in sorted((data / "dicom" / "odd").glob("*/*.dcm")):
+        series = MemorySource({path.name: path.read_bytes()})
+        (instance,) = imaging.read_instances(series)
+        try:
+            picture = imaging.read_xray(series, instance).pixels
+        except imaging.ImagingError as error:
+            refused[path.name] = error.code
+            continue
+        assert picture.shape == (instance.header.Rows, instance.header.Columns)
+        assert 0 <= picture.min() < picture.max() <= 1, path.name
+    assert refused == {
+        "CTImage.dcm_JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53.dcm": "undecodable",
+        "waveform_ecg.dcm": "undecodable",
+        "1.2.840.10008.1.2.1.dcm": "inconsistent_pixels",
+        "1.2.840.10008.1.2.4.50.dcm": "inconsistent_pixels",
+        "eCT_Supplemental.dcm": "inconsistent_pixels",
+        "rtdose_rle.dcm": "inconsistent_pixels",
+    }
+
+
+def test_one_ct_slice_in_every_syntax_has_the_same_hounsfield_units(data: Path) -> None:
+    folder = data / "dicom" / "odd" / "ct_chest_slice_all_syntaxes"
+    plain = read_single(folder / "CTImage.dcm")
+    for path in folder.glob("*.dcm"):
+        if "Process6_8" in path.name:
+            continue
+        lossy = any(name in path.name for name in ("JPEG2000", "Lossy", "Process1T"))
+        difference = np.abs(read_single(path).astype(int) - plain)
+        assert np.percentile(difference, 99) <= (40 if lossy else 0), path.name
+
+
+def read_single(path: Path) -> Any:
+    series = MemorySource({path.name: path.read_bytes()})
+    return imaging.read_ct(series, imaging.read_instances(series)).hu[0]

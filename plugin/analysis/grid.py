@@ -27,7 +27,8 @@ NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)
 class Grid:
     """A mask (slices, rows, columns) on coarser cells, cropped to where it is set.
 
-    ``cells``: more than half of the cell is mask. ``touched``: any of it is.
+    ``cells``: more than half of the cell is mask, or any of it where that leaves none. ``touched``: any
+    of it is mask.
     ``factors``: voxels per cell along each axis. ``size``: of a cell in mm. ``origin``: first voxel.
     """
 
@@ -43,17 +44,12 @@ class Grid:
         box = bounding_box(mask)
         if box is None:
             return None
-        cropped = mask[box]
         factors = _triple(max(1, round(CELL_MM / step)) for step in spacing)
-        padding = [(0, -length % factor) for length, factor in zip(cropped.shape, factors, strict=True)]
-        counts: npt.NDArray[np.bool_ | np.uint16] = np.pad(cropped, padding)
-        for axis, factor in enumerate(factors):
-            shape = counts.shape
-            split = (*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :])
-            counts = counts.reshape(split).sum(axis=axis + 1, dtype=np.uint16)
+        counts = _counts(mask[box], factors)
+        touched, cells = counts > 0, 2 * counts > np.prod(factors)
         return cls(
-            cells=2 * counts > np.prod(factors),
-            touched=counts > 0,
+            cells=cells if cells.any() else touched,
+            touched=touched,
             factors=factors,
             size=_triple(step * factor for step, factor in zip(spacing, factors, strict=True)),
             origin=_triple(int(part.start) for part in box),
@@ -78,6 +74,16 @@ class Grid:
             window[...] = plane[: window.shape[0], : window.shape[1]]
             result[k] *= mask[k]
         return result
+
+
+def _counts(mask: Mask, factors: tuple[int, int, int]) -> npt.NDArray[np.uint16]:
+    """How many voxels of each cell are set, one layer of cells at a time."""
+    starts = [np.arange(0, length, factor) for length, factor in zip(mask.shape, factors, strict=True)]
+    counts = np.empty([len(axis) for axis in starts], dtype=np.uint16)
+    for layer, first in enumerate(starts[0]):
+        plane = mask[first : first + factors[0]].sum(axis=0, dtype=np.uint16)
+        counts[layer] = np.add.reduceat(np.add.reduceat(plane, starts[1]), starts[2], axis=1)
+    return counts
 
 
 def _triple(values: Iterable[_T]) -> tuple[_T, _T, _T]:
@@ -116,3 +122,15 @@ def components(mask: Mask) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return labels, sizes
+
+
+def main_parts(cells: Mask) -> Mask:
+    """The two largest components of a mask, and others of at least 5 %; none under 0.5 %.
+
+    Two for two lungs; more, because a consolidation may cut a lung in two.
+    """
+    labels, sizes = components(cells)
+    rank = np.argsort(np.argsort(-sizes, kind="stable"), kind="stable")
+    share = sizes / max(int(sizes.sum()), 1)
+    kept: Mask = (((rank < 2) & (share >= 0.005)) | (share >= 0.05))[labels]
+    return kept

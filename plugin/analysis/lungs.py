@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from plugin.analysis.grid import Grid, Labels, Mask, components, grow
+from plugin.analysis.grid import Grid, Labels, Mask, components, grow, main_parts
 
 RIGHT, LEFT = 1, 2
 
@@ -68,7 +68,7 @@ def body_midline(axial: npt.NDArray[np.float32]) -> float:
 
 def _label(grid: Grid, middle: float) -> Labels:
     """The cells of a grid as 0, RIGHT, LEFT."""
-    cells = _without_crumbs(grid.cells if grid.cells.any() else grid.touched)
+    cells = main_parts(grid.cells)
     single = _only_side(cells, middle, ONE_LUNG_SHARE)
     if single is not None:
         return cells * np.uint8(single)
@@ -79,14 +79,6 @@ def _label(grid: Grid, middle: float) -> Labels:
     if single is not None:
         return cells * np.uint8(single)
     return _coronal(cells, grid.size, middle)
-
-
-def _without_crumbs(cells: Mask) -> Mask:
-    """The two largest components, and others of at least 5 %: a lung may be cut by a consolidation."""
-    labels, sizes = components(cells)
-    order = np.argsort(sizes)[::-1]
-    keep = [label for rank, label in enumerate(order) if rank < 2 or sizes[label] > 0.05 * sizes.sum()]
-    return np.isin(labels, [label for label in keep if sizes[label] > 0.005 * sizes.sum()])
 
 
 def _only_side(cells: Mask, middle: float, share: float) -> int | None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from plugin.analysis.grid import Grid, Mask, components
+from plugin.analysis.grid import Grid, Mask, main_parts
 from plugin.analysis.preprocess import resize
 
 FloatArray = npt.NDArray[np.float32]
@@ -17,8 +17,6 @@ CLOSING_MM = 6.0
 """How far findings may lie in a dent of the lung's outline, as a consolidation at the pleura does."""
 WHOLE_SHARE = 0.5
 """A finding of a slice of which this share lies in the lungs is kept whole."""
-LEAST_PART = 0.05
-"""Further components are kept from this share of the mask on: a consolidation may cut a lung in two."""
 
 
 def segment(
@@ -54,26 +52,26 @@ def segment(
                 mask[start + offset] = plane >= threshold
         if progress is not None:
             progress(min(1.0, (start + len(chunk)) / len(volume)))
-    return refine(masks[0][0], masks[1][0], spacing=spacing)
+    lungs, found = masks[0][0], masks[1][0]
+    refine(lungs, found, spacing=spacing)
+    return lungs, found
 
 
-def refine(lungs: Mask, findings: Mask, *, spacing: tuple[float, float, float]) -> tuple[Mask, Mask]:
-    """Raw masks to lungs and the findings in them.
+def refine(lungs: Mask, findings: Mask, *, spacing: tuple[float, float, float]) -> None:
+    """Make raw masks the lungs and the findings in them, in place.
 
     Holes of the lungs are filled slice by slice; the two largest 26-connected components stay (and
     further large ones). Findings stay where they lie in the lungs' closed outline, and whole where they
     mostly do: a dense consolidation at the pleura is lung that the lung mask tends to miss. What stays
     belongs to the lungs.
     """
-    filled = np.zeros_like(lungs)
     for k in np.flatnonzero(lungs.any(axis=(1, 2))):
-        filled[k] = ndimage.binary_fill_holes(lungs[k])
-    kept = largest_parts(filled, spacing)
-    inside = findings & kept
-    for k in np.flatnonzero((findings & ~kept).any(axis=(1, 2))):
-        inside[k] = _findings_of_lungs(findings[k], kept[k], spacing[1:])
-    kept |= inside
-    return kept, inside
+        lungs[k] = ndimage.binary_fill_holes(lungs[k])
+    lungs &= largest_parts(lungs, spacing)
+    for k in np.flatnonzero(findings.any(axis=(1, 2))):
+        if (findings[k] & ~lungs[k]).any():
+            findings[k] = _findings_of_lungs(findings[k], lungs[k], spacing[1:])
+    lungs |= findings
 
 
 def _findings_of_lungs(findings: Mask, lungs: Mask, spacing: tuple[float, float]) -> Mask:
@@ -89,15 +87,11 @@ def _findings_of_lungs(findings: Mask, lungs: Mask, spacing: tuple[float, float]
 
 
 def largest_parts(mask: Mask, spacing: tuple[float, float, float]) -> Mask:
-    """The two largest components of a mask and those of at least 5 % of it; the mask's outline stays."""
+    """The large components of a mask (see ``grid.main_parts``), with the mask's own outline."""
     grid = Grid.of(mask, spacing)
     if grid is None:
         return np.zeros_like(mask)
-    labels, sizes = components(grid.cells if grid.cells.any() else grid.touched)
-    order = np.argsort(sizes)[::-1]
-    least = LEAST_PART * sizes.sum()
-    keep = [label for rank, label in enumerate(order) if sizes[label] and (rank < 2 or sizes[label] >= least)]
-    return grid.spread(np.isin(labels, keep).astype(np.uint8), mask).astype(np.bool_)
+    return grid.spread(main_parts(grid.cells).view(np.uint8), mask).view(np.bool_)
 
 
 def close_plane(mask: Mask, spacing: tuple[float, float], distance: float) -> Mask:
