@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from plugin.job import Job
 from plugin.ledger import Entry, Ledger, State
 from plugin.lineup import Lineup
+from plugin.models import ModelError
 from plugin.outcome import outcome
 from plugin.pipelines.reading import Stages
 from plugin.pixels import ImagingError
@@ -89,7 +90,7 @@ class Worker:
             job.run(entry)
         except Stopped:
             self._ledger.give_back(series)
-        except ImagingError as error:
+        except (ImagingError, ModelError) as error:  # trying again would find the same
             self._fail(entry, stages, str(error))
         except Exception as error:  # whatever it is, the series is settled and the reason kept
             log.exception("series %s: attempt %d failed", series, entry.attempts)
