@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 from datetime import date
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.sequence import Sequence as DicomSequence
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError)
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    EOFError,
+    struct.error,
+    BytesLengthException,
+)
 """What pydicom raises for an element that breaks its value representation."""
 
 

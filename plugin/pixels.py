@@ -88,17 +88,17 @@ def stored_values(dataset: Dataset, *, instance_id: str, max_bytes: int) -> Stor
     (DICOM PS3.5 Section 8.1.1). Raises TooLarge, InconsistentPixels or UndecodablePixels.
     """
     shape = _declared_shape(dataset, instance_id=instance_id, max_bytes=max_bytes)
-    _check_codestream(dataset, shape, instance_id=instance_id)
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
     try:
-        if dataset.file_meta.TransferSyntaxUID in _JPEG_LS:
+        _check_codestream(dataset, shape, instance_id=instance_id)
+        if syntax in _JPEG_LS:
             dataset.pixel_array_options(decoding_plugin="pyjpegls")
         decoded = dataset.pixel_array
-    except MemoryError:
+    except (MemoryError, ImagingError):
         raise
     except Exception as error:
-        syntax = getattr(dataset.file_meta.TransferSyntaxUID, "name", "unknown")
         reason = " ".join(str(error).split())[:300]
-        message = f"the pixel data ({syntax}) cannot be decoded: {reason}"
+        message = f"the pixel data ({getattr(syntax, 'name', 'unknown')}) cannot be decoded: {reason}"
         raise UndecodablePixels(message, instance_id=instance_id) from error
     if decoded.shape != shape:
         message = f"the pixel data is {decoded.shape}, the header declares {shape}"
@@ -129,18 +129,11 @@ def _declared_shape(dataset: Dataset, *, instance_id: str, max_bytes: int) -> tu
 
 def _check_codestream(dataset: Dataset, shape: tuple[int, int], *, instance_id: str) -> None:
     """Refuse compressed data whose own size is not the declared one: decoders trust theirs."""
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if syntax is None or not syntax.is_encapsulated:
-        return
-    try:
-        frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
-    except headers.UNREADABLE as error:
-        message = f"the compressed pixel data breaks off: {error}"
-        raise UndecodablePixels(message, instance_id=instance_id) from error
-    found = codestream_shape(frame)
-    if found is not None and found != shape:
-        message = f"the compressed pixel data is {found}, the header declares {shape}"
-        raise InconsistentPixels(message, instance_id=instance_id)
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        found = codestream_shape(get_frame(dataset.PixelData, 0, number_of_frames=1))
+        if found is not None and found != shape:
+            message = f"the compressed pixel data is {found}, the header declares {shape}"
+            raise InconsistentPixels(message, instance_id=instance_id)
 
 
 def codestream_shape(frame: bytes) -> tuple[int, int] | None:

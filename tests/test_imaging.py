@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from plugin import headers, imaging
+from plugin import headers, imaging, screening
 from plugin.analysis import lungs
 from tests.dicom_factory import MemorySource, as_file, canonical_body, ct_series, source, xray_dataset
 
@@ -322,3 +322,31 @@ def test_one_ct_slice_in_every_syntax_has_the_same_hounsfield_units(data: Path) 
 def read_single(path: Path) -> Any:
     series = MemorySource({path.name: path.read_bytes()})
     return imaging.read_ct(series, imaging.read_instances(series)).hu[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("syntax", [None, JPEGLSLossless, JPEG2000Lossless, RLELossless])
+def test_damaged_files_are_read_or_refused_but_never_crash(syntax: str | None) -> None:
+    """Random bytes of the first file are changed: headers, screening and decoding stand it."""
+    datasets = ct_series(positions=[0.0, 5.0, 10.0])
+    if syntax is not None:
+        for dataset in datasets:
+            dataset.compress(syntax)
+    whole = [as_file(dataset) for dataset in datasets]
+    draw = np.random.default_rng(7)
+    outcomes = set()
+    for _ in range(60):
+        damaged = bytearray(whole[0])
+        end = draw.choice([1400, len(damaged)])
+        for at in draw.integers(132, end, size=draw.integers(1, 12)):
+            damaged[at] = draw.integers(256)
+        series = MemorySource({"a": bytes(damaged), "b": whole[1], "c": whole[2]})
+        try:
+            instances = imaging.read_instances(series)
+            screening.screen_ct(instances)
+            screening.screen_xray(instances)
+            imaging.read_ct(series, instances, min_hu_range=0)
+            outcomes.add("read")
+        except imaging.ImagingError as error:
+            outcomes.add(error.code)
+    assert len(outcomes) > 1
