@@ -113,7 +113,9 @@ def _decode(request: Request, chosen: Sequence[Instance]) -> tuple[CtVolume, dic
             projection.add(k, slice_)
         request.stages.progress((k + 1) / len(chosen))
 
-    return imaging.read_ct(request.source, chosen, on_slice=on_slice), projections
+    least = request.settings.ct.min_hu_range
+    volume = imaging.read_ct(request.source, chosen, on_slice=on_slice, min_hu_range=least)
+    return volume, projections
 
 
 def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Verdict:
