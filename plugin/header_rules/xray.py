@@ -35,7 +35,7 @@ class View(Enum):
 # View Position (0018,5101), defined terms of DICOM PS3.3 C.8.11.1 and what devices write.
 _POSITIONS = {
     View.FRONTAL: {"AP", "PA", "A-P", "P-A", "A.P.", "P.A.", "ANTERO-POSTERIOR", "POSTERO-ANTERIOR"},
-    View.LATERAL: {"LL", "RL", "LLD", "RLD", "LAT", "LATERAL", "LLAT", "RLAT", "LEFT", "RIGHT", "ML", "LM"},
+    View.LATERAL: {"LL", "RL", "LLD", "RLD", "LAT", "LATERAL", "LLAT", "RLAT", "ML", "LM"},
     View.OBLIQUE: {"LLO", "RLO", "RAO", "LAO", "RPO", "LPO", "OBL", "OBLIQUE"},
 }
 # View Code Sequence (0054,0220): CID 4010 DX View, SNOMED CT and the older SRT.
