@@ -7,7 +7,13 @@ from typing import Any
 
 
 def send_json(output: Any, status: int, value: Any) -> None:
-    """Answer a request with JSON."""
+    """Answer a request with JSON; with status 405 ``value`` is the allowed methods.
+
+    Orthanc has a call of its own for that status, which sends them and no body.
+    """
+    if status == 405:
+        output.SendMethodNotAllowed(value)
+        return
     send(output, status, json.dumps(value, ensure_ascii=False, indent=1).encode(), "application/json")
 
 

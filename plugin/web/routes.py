@@ -37,7 +37,7 @@ class HttpError(Exception):
 
 
 def respond(service: Service, request: HttpRequest) -> tuple[int, Any]:
-    """The HTTP status and the JSON value that answer a request."""
+    """The HTTP status and the JSON value that answer a request; with 405 the methods that are answered."""
     try:
         for pattern, methods in _ROUTES:
             match = re.fullmatch(pattern, request.path)
@@ -45,7 +45,7 @@ def respond(service: Service, request: HttpRequest) -> tuple[int, Any]:
                 continue
             handler = methods.get(request.method)
             if handler is None:
-                raise HttpError(405, f"{request.method} is not answered here; {', '.join(methods)} is")
+                return 405, ",".join(methods)
             return 200, handler(service, request, *match.groups())
         raise HttpError(404, f"there is no route /ai/{request.path}")
     except HttpError as error:
