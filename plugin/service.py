@@ -41,7 +41,7 @@ class Service:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._disabled: str | None = None
-        self._loaded = False
+        self._started = False
         self._thread = threading.Thread(target=self._run, name="chest-ai-intake", daemon=True)
 
     def start(self) -> None:
@@ -105,8 +105,8 @@ class Service:
     def _state(self) -> tuple[str, str | None]:
         if self._disabled is not None:
             return "disabled", self._disabled
-        if not self._loaded:
-            return "degraded", "starting: the models are being loaded"
+        if not self._started:
+            return "degraded", "starting: models are being loaded, and what is owed is looked up"
         if self.lineup.problems:
             return "degraded", "; ".join(self.lineup.problems)
         return "ready", None
@@ -130,7 +130,6 @@ class Service:
 
     def _set_up(self) -> None:
         self.lineup = load_lineup(self.settings)
-        self._loaded = True
         if not self.lineup.models:
             self._disabled = "; ".join(self.lineup.problems) or "the settings choose no models"
             return
@@ -152,6 +151,7 @@ class Service:
         self.ledger, self.intake = ledger, intake
         self._worker = Worker(self.pacs, ledger, self.lineup, self.settings)
         self._worker.start()
+        self._started = True
 
     def _look(self) -> None:
         if self.intake is None or self._worker is None or self.ledger is None or self._stop.is_set():
