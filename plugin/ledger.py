@@ -9,77 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from plugin.ledger_tables import METADATA, POSITION, SERIES, SETTLED, Entry, State, entry_of
 
-class State(StrEnum):
-    """Where a series stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    REJECTED = "rejected"
-    FAILED = "failed"
-
-
-SETTLED = (State.DONE, State.REJECTED, State.FAILED)
-
-_metadata = sa.MetaData()
-
-_series = sa.Table(
-    "series",
-    _metadata,
-    sa.Column("series", sa.String(64), primary_key=True),
-    sa.Column("modality", sa.String(8), nullable=False),
-    sa.Column("state", sa.String(8), nullable=False),
-    sa.Column("due_at", sa.Float),
-    sa.Column("forced", sa.Boolean, nullable=False, default=False),
-    sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("error", sa.Text),
-    # What was read last, and how it ended; kept while the series waits to be read again.
-    sa.Column("content", sa.String(64)),
-    sa.Column("content_at", sa.Float),
-    sa.Column("models", sa.String(64)),
-    sa.Column("outcome", sa.JSON),
-    # Orthanc instances that may have been stored for this series and are not yet cleared away.
-    sa.Column("stored", sa.JSON, nullable=False, default=list),
-    sa.Column("noted_at", sa.Float, nullable=False),
-    sa.Column("updated_at", sa.Float, nullable=False),
-    sa.Index("series_by_state", "state", "due_at"),
-    sa.Index("series_by_update", "updated_at"),
-)
-
-_position = sa.Table(
-    "position",
-    _metadata,
-    sa.Column("name", sa.String(32), primary_key=True),
-    sa.Column("value", sa.BigInteger, nullable=False),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One series as the ledger has it. ``outcome`` is the JSON that the last reading ended with."""
-
-    series: str
-    modality: str
-    state: State
-    due_at: float | None
-    forced: bool
-    attempts: int
-    error: str | None
-    content: str | None
-    content_at: float | None
-    models: str | None
-    outcome: dict[str, Any] | None
-    stored: tuple[str, ...]
-    noted_at: float
-    updated_at: float
+__all__ = ["Entry", "Ledger", "State"]
 
 
 class Ledger:
@@ -90,7 +27,7 @@ class Ledger:
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _use_write_ahead_log)
-        _metadata.create_all(self._engine)
+        METADATA.create_all(self._engine)
 
     def close(self) -> None:
         """Close every connection."""
@@ -99,7 +36,7 @@ class Ledger:
     def position(self) -> int | None:
         """The last position in Orthanc's changes that has been accounted for; None at the first start."""
         with self._engine.begin() as connection:
-            value = connection.scalar(sa.select(_position.c.value).where(_position.c.name == "changes"))
+            value = connection.scalar(sa.select(POSITION.c.value).where(POSITION.c.name == "changes"))
         return None if value is None else int(value)
 
     def advance(self, position: int, noted: Mapping[str, str], due: Mapping[str, float | None]) -> None:
@@ -113,10 +50,10 @@ class Ledger:
             for series, modality in noted.items():
                 self._note(connection, series, modality, due.get(series), now)
             changed = connection.execute(
-                sa.update(_position).where(_position.c.name == "changes").values(value=position)
+                sa.update(POSITION).where(POSITION.c.name == "changes").values(value=position)
             )
             if changed.rowcount == 0:
-                connection.execute(sa.insert(_position).values(name="changes", value=position))
+                connection.execute(sa.insert(POSITION).values(name="changes", value=position))
 
     def request(self, series: str, modality: str) -> None:
         """Ask for a series to be read now, whatever is known of it, with its attempts counted anew."""
@@ -132,11 +69,11 @@ class Ledger:
         due.
         """
         now = time.time()
-        x_rays_first = sa.case((_series.c.modality == "xray", 0), else_=1)
+        x_rays_first = sa.case((SERIES.c.modality == "xray", 0), else_=1)
         choice = (
-            sa.select(_series)
-            .where(_series.c.state == State.WAITING, _series.c.due_at <= now)
-            .order_by(x_rays_first, _series.c.due_at)
+            sa.select(SERIES)
+            .where(SERIES.c.state == State.WAITING, SERIES.c.due_at <= now)
+            .order_by(x_rays_first, SERIES.c.due_at)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
@@ -150,7 +87,7 @@ class Ledger:
                 "attempts": row["attempts"] + 1,
             }
             self._update(connection, row["series"], **values)
-            return _entry({**row, **values, "due_at": row["due_at"]})
+            return entry_of({**row, **values, "due_at": row["due_at"]})
 
     def begin(self, series: str, content: str) -> float:
         """Say which content is being read; the time that dates its results (the first time it was)."""
@@ -219,7 +156,7 @@ class Ledger:
     def forget(self, series: str) -> None:
         """Drop a series that Orthanc no longer holds."""
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(_series).where(_series.c.series == series))
+            connection.execute(sa.delete(SERIES).where(SERIES.c.series == series))
 
     def restart(self, *, lineups: Mapping[str, str], stable_age: float) -> None:
         """Put right what the last process left, at start.
@@ -230,21 +167,21 @@ class Ledger:
         """
         now = time.time()
         with self._engine.begin() as connection:
-            update = sa.update(_series)
+            update = sa.update(SERIES)
             connection.execute(
-                update.where(_series.c.state == State.RUNNING).values(
+                update.where(SERIES.c.state == State.RUNNING).values(
                     state=State.WAITING, due_at=now, updated_at=now
                 )
             )
             connection.execute(
-                update.where(_series.c.state == State.WAITING, _series.c.due_at.is_(None)).values(
+                update.where(SERIES.c.state == State.WAITING, SERIES.c.due_at.is_(None)).values(
                     due_at=now + stable_age, updated_at=now
                 )
             )
             for modality, models in lineups.items():
-                failed = (_series.c.state == State.FAILED) & (_series.c.modality == modality)
+                failed = (SERIES.c.state == State.FAILED) & (SERIES.c.modality == modality)
                 connection.execute(
-                    update.where(failed, _series.c.models != models).values(
+                    update.where(failed, SERIES.c.models != models).values(
                         state=State.WAITING, due_at=now, attempts=0, updated_at=now
                     )
                 )
@@ -253,21 +190,21 @@ class Ledger:
         """One series, or None if the ledger does not know it."""
         with self._engine.begin() as connection:
             row = self._row(connection, series)
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     def entries(self, *, state: State | None, since: float, limit: int) -> list[Entry]:
         """Series updated at or after ``since`` (seconds of the epoch), the latest first."""
-        query = sa.select(_series).where(_series.c.updated_at >= since)
+        query = sa.select(SERIES).where(SERIES.c.updated_at >= since)
         if state is not None:
-            query = query.where(_series.c.state == state)
-        query = query.order_by(_series.c.updated_at.desc()).limit(limit)
+            query = query.where(SERIES.c.state == state)
+        query = query.order_by(SERIES.c.updated_at.desc()).limit(limit)
         with self._engine.begin() as connection:
-            return [_entry(row) for row in connection.execute(query).mappings()]
+            return [entry_of(row) for row in connection.execute(query).mappings()]
 
     def still_receiving(self, before: float) -> list[str]:
         """Series that wait for their stability and have had no news since ``before``."""
-        query = sa.select(_series.c.series).where(
-            _series.c.state == State.WAITING, _series.c.due_at.is_(None), _series.c.updated_at < before
+        query = sa.select(SERIES.c.series).where(
+            SERIES.c.state == State.WAITING, SERIES.c.due_at.is_(None), SERIES.c.updated_at < before
         )
         with self._engine.begin() as connection:
             return list(connection.scalars(query))
@@ -279,21 +216,21 @@ class Ledger:
 
     def counts(self) -> dict[State, int]:
         """How many series are in each state."""
-        query = sa.select(_series.c.state, sa.func.count()).group_by(_series.c.state)
+        query = sa.select(SERIES.c.state, sa.func.count()).group_by(SERIES.c.state)
         with self._engine.begin() as connection:
             found = {State(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
     def next_due(self) -> float | None:
         """The earliest time at which a waiting series is due, in seconds of the epoch."""
-        query = sa.select(sa.func.min(_series.c.due_at)).where(_series.c.state == State.WAITING)
+        query = sa.select(sa.func.min(SERIES.c.due_at)).where(SERIES.c.state == State.WAITING)
         with self._engine.begin() as connection:
             value = connection.scalar(query)
         return None if value is None else float(value)
 
     @staticmethod
     def _row(connection: Connection, series: str) -> RowMapping | None:
-        query = sa.select(_series).where(_series.c.series == series)
+        query = sa.select(SERIES).where(SERIES.c.series == series)
         return connection.execute(query).mappings().first()
 
     def _note(
@@ -303,7 +240,7 @@ class Ledger:
         values = {"modality": modality, "due_at": due, "state": State.WAITING, "updated_at": now}
         if row is None:
             connection.execute(
-                sa.insert(_series).values(series=series, noted_at=now, attempts=0, stored=[], **values)
+                sa.insert(SERIES).values(series=series, noted_at=now, attempts=0, stored=[], **values)
             )
         else:
             attempts = 0 if row["state"] in SETTLED else row["attempts"]
@@ -312,14 +249,7 @@ class Ledger:
     @staticmethod
     def _update(connection: Connection, series: str, **values: Any) -> None:
         values.setdefault("updated_at", time.time())
-        connection.execute(sa.update(_series).where(_series.c.series == series).values(**values))
-
-
-def _entry(row: RowMapping | dict[str, Any]) -> Entry:
-    values = {name: row[name] for name in Entry.__dataclass_fields__}
-    values["state"] = State(values["state"])
-    values["stored"] = tuple(values["stored"])
-    return Entry(**values)
+        connection.execute(sa.update(SERIES).where(SERIES.c.series == series).values(**values))
 
 
 def _use_write_ahead_log(connection: Any, _record: Any) -> None:
