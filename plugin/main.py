@@ -29,6 +29,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 OnChange = Callable[[Any, Any, str], None]
 
+# The callbacks that Orthanc has, kept alive: at its stop the Python plugin (seen in 5.0) gives them back
+# without holding the interpreter's lock, and one that died of it would take Orthanc down with it.
+_kept: list[Callable[..., None]] = []
+
 
 def register(site_on_change: OnChange | None = None) -> None:
     """Register the plugin with Orthanc. Never raises: what is wrong is said on ``/ai/status``."""
@@ -39,7 +43,8 @@ def register(site_on_change: OnChange | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - a PACS never stays down because of this plugin
         why = f"{type(error).__name__}: {error}"
         orthanc.LogError(f"ChestAI: disabled: {why}")
-    orthanc.RegisterRestCallback("/ai/(.*)", _rest_callback(service, why))
+    rest = _rest_callback(service, why)
+    orthanc.RegisterRestCallback("/ai/(.*)", rest)
 
     def on_change(change: Any, level: Any, resource: str) -> None:
         if service is not None:
@@ -53,6 +58,7 @@ def register(site_on_change: OnChange | None = None) -> None:
             site_on_change(change, level, resource)
 
     orthanc.RegisterOnChangeCallback(on_change)
+    _kept.extend([rest, on_change])
 
 
 def _find_packages() -> None:
