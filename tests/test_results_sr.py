@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import highdicom as hd
+import numpy as np
 import pydicom
 import pytest
 from highdicom.sr.utils import find_content_items
@@ -33,6 +34,7 @@ from plugin.imaging import Instance
 from plugin.results import concepts
 from plugin.results.common import SeriesLabel
 from plugin.results.findings import Findings, Remark, Severity, Side
+from plugin.results.regions import key_regions
 from plugin.results.seg import build_seg
 from plugin.results.sr import build_sr
 from plugin.results.summary import Earlier, sentence, summarise
@@ -78,14 +80,15 @@ def read_back(ds: Dataset) -> Dataset:
     return pydicom.dcmread(buffer)
 
 
-def groups(ds: Dataset) -> dict[str, Dataset]:
-    """The measurement groups by Tracking UID."""
+def groups(ds: Dataset, *, shown: bool = False) -> dict[str, Dataset]:
+    """The measurement groups by Tracking UID: those that say something, or those that show where."""
     found = find_content_items(ds, name=codes.DCM.MeasurementGroup, recursive=True)
     return {
         item.UID: group
         for group in found
         for item in group.ContentSequence
         if item.ConceptNameCodeSequence[0].CodeMeaning == "Tracking Unique Identifier"
+        and shown == any(i.ValueType == "SCOORD" for i in group.ContentSequence)
     }
 
 
@@ -165,13 +168,55 @@ def test_without_a_segmentation_the_volumes_stand_alone() -> None:
 
 def test_course_over_time() -> None:
     ds = ct_report()
-    for earlier in HISTORY:
-        found = group(ds, f"course-{earlier.day.isoformat()}-{earlier.percent:.6f}")
-        assert numbers(found)["Percentage of lung volume involved"] == earlier.percent
-        assert texts(found, "Time Point") == [earlier.day.isoformat()]
-    change = numbers(group(ds, "course-change"))["Change in percentage of lung involved"]
-    assert change == pytest.approx(measurements().percent - 12.5, abs=1e-6)
+    course = find_content_items(ds, name=codes.DCM.DerivedImagingMeasurements)[0]
+    found = [
+        (
+            item.ConceptNameCodeSequence[0].CodeMeaning,
+            item.ContentSequence[0].Date,
+            float(item.MeasuredValueSequence[0].NumericValue),
+        )
+        for item in course.ContentSequence
+    ]
+    assert found == [
+        *(("Percentage of lung volume involved", f"{e.day:%Y%m%d}", e.percent) for e in HISTORY),
+        (
+            "Change in percentage of lung involved",
+            f"{HISTORY[-1].day:%Y%m%d}",
+            pytest.approx(measurements().percent - HISTORY[-1].percent, abs=1e-6),
+        ),
+    ]
     assert "Change since 2024-05-02: −3.7 percentage points" in texts(ds, "Summary")[0]
+
+
+def test_every_group_is_shown_somewhere() -> None:
+    """Each group has a twin with its Tracking UID and an outline on a source image."""
+    where = grid(slices=8)
+    source = volume(where, "columns flipped")
+    lungs, mask = lungs_on(where)
+    ds = ct_report(regions=key_regions(volume=source, lungs=lungs, findings_mask=mask))
+    assert set(groups(ds)) == set(groups(ds, shown=True))
+    for what, label in (("lung-right", 1), ("lung-left", 2)):
+        region = groups(ds, shown=True)[IDENTITY.tracking_uid(what)]
+        outline = next(i for i in region.ContentSequence if i.ValueType == "SCOORD")
+        index = int(np.count_nonzero(lungs == label, axis=(1, 2)).argmax())
+        image = outline.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        assert image == source.sources[index].header.SOPInstanceUID
+        points = np.array(outline.GraphicData).reshape(-1, 2)
+        rows, columns = np.nonzero(source.to_frame(lungs[index] == label))
+        assert (points.min(axis=0) == [columns.min(), rows.min() + 0.5]).all()
+        assert (points.max(axis=0) == [columns.max() + 1, rows.max() + 0.5]).all()
+        assert (points[0] == points[-1]).all()
+
+
+def test_without_regions_the_whole_of_the_middle_image_is_shown() -> None:
+    ds = ct_report()
+    outline = next(
+        i
+        for i in groups(ds, shown=True)[IDENTITY.tracking_uid("lungs")].ContentSequence
+        if i.ValueType == "SCOORD"
+    )
+    _, rows, columns = grid().shape
+    assert np.array(outline.GraphicData).reshape(-1, 2).max(axis=0).tolist() == [columns, rows]
 
 
 def test_no_lungs_and_no_findings_are_said_in_words() -> None:
@@ -224,14 +269,13 @@ def test_a_three_class_xray() -> None:
 def test_quality_and_remarks_in_codes_and_words() -> None:
     remark = Remark(code="CT_THICK_SLICES", severity=Severity.WARN, message="Slices are 5 mm thick.")
     ds = ct_report(ct_findings((remark,)))
-    quality = group(ds, "quality")
+    quality = find_content_items(ds, name=concepts.QUALITATIVE)[0]
     assert coded(quality, "Imaging Series Quality") == ["Usable - Does not meet the quality control standard"]
     assert coded(quality, concepts.REMARK.CodeMeaning) == ["CT_THICK_SLICES"]
     assert texts(ds, "Comment") == ["Slices are 5 mm thick. [CT_THICK_SLICES]"]
     nothing = Remark(code="no_findings", severity=Severity.WARN, message="no findings were segmented")
-    assert coded(group(ct_report(ct_findings((nothing,))), "quality"), "Imaging Series Quality") == [
-        "Usable - Meets the quality control standard"
-    ]
+    found = find_content_items(ct_report(ct_findings((nothing,))), name=concepts.QUALITATIVE)[0]
+    assert coded(found, "Imaging Series Quality") == ["Usable - Meets the quality control standard"]
 
 
 def test_a_remark_in_another_language_keeps_the_details() -> None:

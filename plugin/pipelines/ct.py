@@ -32,6 +32,7 @@ from plugin.results.findings import (
 )
 from plugin.results.pdf import build_pdf
 from plugin.results.pdf_ct import CtMaterial, ProjectionAttention
+from plugin.results.regions import KeyRegion, key_regions
 from plugin.results.seg import build_seg
 from plugin.results.sr import build_sr
 
@@ -250,12 +251,16 @@ def _results(
         )
     request.stages.progress(0.8)
     if wanted.sr:
+        regions: Mapping[str, KeyRegion] = {}
+        if material is not None:
+            regions = key_regions(volume=volume, lungs=material.lungs, findings_mask=material.findings)
         results["sr"] = build_sr(
             findings=findings,
             sources=volume.sources,
             identity=request.identity,
             label=label,
             segmentation=results.get("seg"),
+            regions=regions,
             history=request.history,
             predecessors=request.predecessors,
         )

@@ -213,7 +213,7 @@ def _table(page: Page, area: Area, lungs: LungMeasurements, texts: Texts) -> flo
     rows = (
         (texts("segment.lung-right"), pic.RIGHT_COLOUR, lungs.right),
         (texts("segment.lung-left"), pic.LEFT_COLOUR, lungs.left),
-        (texts("segment.both"), None, lungs),
+        (texts("segment.lungs"), None, lungs),
     )
     for words, colour, measured in rows:
         page.rule(y - 0.4, area.x, area.x + area.width, LINE)

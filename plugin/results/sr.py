@@ -7,16 +7,21 @@ what viewers show.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
 
 from highdicom.sr import (
     CodeContentItem,
+    CodedConcept,
     ComprehensiveSR,
     ContainerContentItem,
+    DateContentItem,
     DeviceObserverIdentifyingAttributes,
     ImageContentItem,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
+    NumContentItem,
     ObservationContext,
     ObserverContext,
     RelationshipTypeValues,
@@ -32,10 +37,12 @@ from plugin.results import concepts, sr_groups
 from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.findings import Findings
 from plugin.results.identity import Identity
+from plugin.results.regions import KeyRegion
 from plugin.results.seg import SEGMENTS
-from plugin.results.summary import Earlier, sentence, summarise
+from plugin.results.summary import Earlier, latest, sentence, summarise
 from plugin.results.texts import Texts
 
+_CONTAINS = RelationshipTypeValues.CONTAINS
 _MODALITY = {
     "CT": codes.cid29.ComputedTomography,
     "CR": codes.cid29.ComputedRadiography,
@@ -50,13 +57,16 @@ def build_sr(
     identity: Identity,
     label: SeriesLabel,
     segmentation: Dataset | None = None,
+    regions: Mapping[str, KeyRegion] = MappingProxyType({}),
     history: Sequence[Earlier] = (),
     predecessors: Sequence[Dataset] = (),
 ) -> Dataset:
     """The Structured Report of one series, also of a rejected one (its remarks say why).
 
     ``sources`` are the instances that were read (at least one, of one series), ``segmentation`` the SEG
-    made of the same findings, to which the volumes are tied. ``predecessors`` are earlier SRs that this
+    made of the same findings, to which the volumes are tied; ``regions`` where each is best seen (see
+    :func:`plugin.results.regions.key_regions`; without, the whole of the middle image). ``history`` are
+    earlier results of the same patient, ``predecessors`` earlier SRs that this
     one replaces: datasets with SOP Class, SOP Instance, Series and Study Instance UID.
     Raises ValueError where there are no sources.
     """
@@ -69,7 +79,7 @@ def build_sr(
         identity=identity,
         texts=label.texts,
         segmentation=segmentation,
-        history=history,
+        regions=regions,
     )
     report = MeasurementReport(
         observation_context=_observers(label),
@@ -82,7 +92,10 @@ def build_sr(
     _insert_image_library(report[0].ContentSequence, references)
     comments = _comments(findings, segmentation, identity, label.texts)
     summary = summarise(findings, label.texts, history)
-    report[0].ContentSequence.append(_words(summary, comments))
+    content = report[0].ContentSequence
+    if history and findings.lungs is not None:
+        content.append(_course(findings.lungs.percent, history))
+    content.append(_evaluations(sr_groups.quality(findings), summary, comments))
     evidence = [*references, *([segmentation] if segmentation is not None else [])]
     result = ComprehensiveSR(
         evidence=evidence,
@@ -124,9 +137,7 @@ def _insert_image_library(content: ContentSequence, references: Sequence[Dataset
     a small report.
     """
     first = references[0]
-    group = ContainerContentItem(
-        name=codes.DCM.ImageLibraryGroup, relationship_type=RelationshipTypeValues.CONTAINS
-    )
+    group = ContainerContentItem(name=codes.DCM.ImageLibraryGroup, relationship_type=_CONTAINS)
     group.ContentSequence = ContentSequence()
     modality = _MODALITY.get(first.get("Modality", ""))
     context = RelationshipTypeValues.HAS_ACQ_CONTEXT
@@ -146,9 +157,7 @@ def _insert_image_library(content: ContentSequence, references: Sequence[Dataset
             )
         )
     group.ContentSequence.extend(_library_entry(reference) for reference in references)
-    library = ContainerContentItem(
-        name=codes.DCM.ImageLibrary, relationship_type=RelationshipTypeValues.CONTAINS
-    )
+    library = ContainerContentItem(name=codes.DCM.ImageLibrary, relationship_type=_CONTAINS)
     library.ContentSequence = ContentSequence([group])
     content.insert(len(content) - 1, library)
 
@@ -158,7 +167,7 @@ def _library_entry(reference: Dataset) -> ImageContentItem:
         name=codes.SCT.Source,
         referenced_sop_class_uid=reference.SOPClassUID,
         referenced_sop_instance_uid=reference.SOPInstanceUID,
-        relationship_type=RelationshipTypeValues.CONTAINS,
+        relationship_type=_CONTAINS,
     )
 
 
@@ -179,14 +188,40 @@ def _comments(
     return comments
 
 
-def _words(summary: str, comments: Sequence[str]) -> ContainerContentItem:
-    """The container of TID 1500 for what is said of the whole series: the summary, and each comment."""
-    container = ContainerContentItem(
-        name=concepts.QUALITATIVE, relationship_type=RelationshipTypeValues.CONTAINS
-    )
+def _evaluations(
+    quality: Sequence[tuple[CodedConcept, CodedConcept]], summary: str, comments: Sequence[str]
+) -> ContainerContentItem:
+    """The container of TID 1500 for what is said of the whole series: quality, summary, each comment."""
+    container = ContainerContentItem(name=concepts.QUALITATIVE, relationship_type=_CONTAINS)
     said = [(concepts.SUMMARY, summary), *((concepts.COMMENT, comment) for comment in comments)]
     container.ContentSequence = ContentSequence(
-        TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
-        for name, text in said
+        [
+            *(CodeContentItem(name=n, value=v, relationship_type=_CONTAINS) for n, v in quality),
+            *(TextContentItem(name=n, value=t, relationship_type=_CONTAINS) for n, t in said),
+        ]
     )
     return container
+
+
+def _course(percent: float, history: Sequence[Earlier]) -> ContainerContentItem:
+    """The container of TID 1500 for what several studies give: earlier percentages, each with the date
+    of its study, and the change since the last of them."""
+    items = []
+    for earlier in sorted(history, key=lambda e: e.day):
+        items.append(_dated(concepts.FINDINGS_PERCENT, earlier.percent, earlier.day))
+    before = latest(history)
+    items.append(_dated(concepts.PERCENT_CHANGE, percent - before.percent, before.day))
+    container = ContainerContentItem(name=codes.DCM.DerivedImagingMeasurements, relationship_type=_CONTAINS)
+    container.ContentSequence = ContentSequence(items)
+    return container
+
+
+def _dated(name: CodedConcept, percent: float, day: date) -> NumContentItem:
+    item = NumContentItem(
+        name=name, value=round(percent, 6), unit=concepts.PERCENT, relationship_type=_CONTAINS
+    )
+    study_date = DateContentItem(
+        name=codes.DCM.StudyDate, value=day, relationship_type=RelationshipTypeValues.HAS_OBS_CONTEXT
+    )
+    item.ContentSequence = ContentSequence([study_date])
+    return item

@@ -1,12 +1,14 @@
-"""The measurement groups of the Structured Report: quality, classifiers, lungs, course over time.
+"""The measurement groups of the Structured Report: classifiers, lungs, findings.
 
 DICOM PS3.16 TID 1501 (measurements and qualitative evaluations) and TID 1411 (volumetric region of
-interest). Every group has a Tracking UID: viewers need one.
+interest). Each has a twin with the same Tracking UID, TID 1410 (planar region of interest), that says
+where on which image it is best seen: viewers that open the report show its numbers there, and OHIF up
+to 3.13 shows nothing at all of a report in which one group has no coordinates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,13 +16,16 @@ from highdicom.sr import (
     AlgorithmIdentification,
     CodedConcept,
     FindingSite,
+    GraphicTypeValues,
+    ImageRegion,
     Measurement,
     MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
     SourceImageForMeasurementGroup,
+    SourceImageForRegion,
     SourceSeriesForSegmentation,
-    TimePointContext,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
@@ -35,7 +40,8 @@ from plugin.results.findings import (
     LungMeasurements,
 )
 from plugin.results.identity import Identity
-from plugin.results.summary import Earlier, latest, meaning, noted, rejected, where
+from plugin.results.regions import KeyRegion, whole_image
+from plugin.results.summary import meaning, noted, rejected, where
 from plugin.results.texts import Texts
 
 Group: TypeAlias = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
@@ -47,8 +53,9 @@ class _Context:
 
     identity: Identity
     texts: Texts
-    source_series: str
+    references: Sequence[Dataset]
     segmentation: Dataset | None
+    regions: Mapping[str, KeyRegion]
 
     def tracking(self, what: str, words: str) -> TrackingIdentifier:
         return TrackingIdentifier(uid=self.identity.tracking_uid(what), identifier=words)
@@ -64,9 +71,29 @@ class _Context:
                     sop_class_uid=self.segmentation.SOPClassUID,
                     sop_instance_uid=self.segmentation.SOPInstanceUID,
                     segment_number=description.SegmentNumber,
-                    source_series=SourceSeriesForSegmentation(self.source_series),
+                    source_series=SourceSeriesForSegmentation(self.references[0].SeriesInstanceUID),
                 )
         return None
+
+    def shown(
+        self, what: str, tracking: TrackingIdentifier
+    ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+        """The twin of a group: the region where it is best seen, else the whole of the middle image."""
+        image = self.references[len(self.references) // 2]
+        # A rejected series may lack its size: a pixel is still a place.
+        outline = whole_image(image.get("Rows") or 1, image.get("Columns") or 1)
+        region = self.regions.get(what)
+        if region is not None:
+            image = next(r for r in self.references if r.SOPInstanceUID == region.sop_instance_uid)
+            outline = region.outline
+        return PlanarROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking,
+            referenced_region=ImageRegion(
+                graphic_type=GraphicTypeValues.POLYLINE,
+                graphic_data=outline,
+                source_image=SourceImageForRegion(image.SOPClassUID, image.SOPInstanceUID),
+            ),
+        )
 
 
 def all_groups(
@@ -76,24 +103,42 @@ def all_groups(
     identity: Identity,
     texts: Texts,
     segmentation: Dataset | None,
-    history: Sequence[Earlier],
+    regions: Mapping[str, KeyRegion],
 ) -> list[Group]:
-    """Every measurement group of a report, in the order in which a reader wants them."""
+    """Every measurement group of a report, in the order in which a reader wants them.
+
+    Without anything measured (a rejected series) there is one group that says the quality.
+    """
     context = _Context(
         identity=identity,
         texts=texts,
-        source_series=references[0].SeriesInstanceUID,
+        references=references,
         segmentation=segmentation,
+        regions=regions,
     )
     groups: list[Group] = []
     for classification in findings.classifications:
-        image = references[0] if findings.modality == "xray" else None
-        groups.append(_classifier(classification, image, context))
+        groups += _classifier(classification, context)
     if findings.lungs is not None:
         groups += _lung_groups(findings.lungs, context)
-        groups += _course(findings.lungs, history, context)
-    groups.append(_quality(findings, context))
+    if not groups:
+        tracking = context.tracking("quality", texts("sr.quality"))
+        grade = [QualitativeEvaluation(*evaluation) for evaluation in quality(findings)]
+        said = MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking, qualitative_evaluations=grade
+        )
+        groups += [said, context.shown("quality", tracking)]
     return groups
+
+
+def quality(findings: Findings) -> list[tuple[CodedConcept, CodedConcept]]:
+    """Whether the series could be read, and the code of every remark, as (concept, value)."""
+    if rejected(findings):
+        grade = concepts.UNUSABLE
+    else:
+        grade = concepts.DOUBTFUL if noted(findings) else concepts.USABLE
+    remarks = [(concepts.REMARK, concepts.own(r.code, r.code)) for r in findings.remarks]
+    return [(concepts.SERIES_QUALITY, grade), *remarks]
 
 
 def algorithm_parameters(algorithm: Algorithm) -> dict[str, str]:
@@ -112,13 +157,12 @@ def _algorithm(algorithm: Algorithm, **further: str) -> AlgorithmIdentification:
     )
 
 
-def _number(name: CodedConcept, value: float, unit: CodedConcept, **further: Any) -> Measurement:
+def number(name: CodedConcept, value: float, unit: CodedConcept, **further: Any) -> Measurement:
+    """A measured number, to six decimals."""
     return Measurement(name=name, value=round(value, 6), unit=unit, **further)
 
 
-def _classifier(
-    classification: Classification, image: Dataset | None, context: _Context
-) -> MeasurementsAndQualitativeEvaluations:
+def _classifier(classification: Classification, context: _Context) -> list[Group]:
     """One classifier: the probability of each class, the operating point, and what was called.
 
     The finding's own probability has the standard's concept; that of the other classes is told apart
@@ -126,29 +170,30 @@ def _classifier(
     """
     finding = classification.finding
     probabilities = [
-        _number(concepts.PROBABILITY, finding.probability, concepts.NO_UNITS),
-        _number(concepts.OPERATING_POINT, finding.threshold, concepts.NO_UNITS),
+        number(concepts.PROBABILITY, finding.probability, concepts.NO_UNITS),
+        number(concepts.OPERATING_POINT, finding.threshold, concepts.NO_UNITS),
     ]
     for other in classification.others:
         name = concepts.own(f"P_{other.name}", f"Probability of {other.name}")
-        probabilities.append(_number(name, other.probability, concepts.NO_UNITS))
+        probabilities.append(number(name, other.probability, concepts.NO_UNITS))
     called = next(c for c in classification.classes if c.name == classification.called)
     projection = classification.projection or "xray"
     thresholds = {f"threshold {c.name}": f"{c.threshold:g}" for c in classification.classes}
-    sites = [FindingSite(concepts.LUNG)]
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=context.tracking(
-            f"classifier-{classification.algorithm.name}-{projection}",
-            context.texts(
-                "sr.classifier",
-                meaning=meaning(finding.meaning, context.texts),
-                where=where(classification, context.texts),
-                model=classification.algorithm.name,
-            ),
+    tracking = context.tracking(
+        f"classifier-{classification.algorithm.name}-{projection}",
+        context.texts(
+            "sr.classifier",
+            meaning=meaning(finding.meaning, context.texts),
+            where=where(classification, context.texts),
+            model=classification.algorithm.name,
         ),
+    )
+    image = context.references[0] if classification.projection is None else None
+    said = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking,
         finding_type=concepts.class_concept(finding.name, finding.meaning, finding.code),
         algorithm_id=_algorithm(classification.algorithm, projection=projection, **thresholds),
-        finding_sites=sites,
+        finding_sites=[FindingSite(concepts.LUNG)],
         measurements=probabilities,
         qualitative_evaluations=[
             QualitativeEvaluation(
@@ -159,112 +204,60 @@ def _classifier(
                 concepts.CALLED, concepts.class_concept(called.name, called.meaning, called.code)
             ),
         ],
-        source_images=[SourceImageForMeasurementGroup.from_source_image(image)] if image else None,
+        source_images=[SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)]
+        if image
+        else None,
     )
+    return [said, context.shown("lungs", tracking)]
 
 
 def _lung_groups(lungs: LungMeasurements, context: _Context) -> list[Group]:
+    """Each lung and the findings, tied to their segments, and both lungs together."""
     algorithm = _algorithm(lungs.algorithm)
-    groups = [_lung(lung, algorithm, context) for lung in (lungs.right, lungs.left)]
-    groups.append(
-        _region(
-            "findings",
+    groups: list[Group] = []
+    for lung in (lungs.right, lungs.left):
+        groups += _region(
+            f"lung-{lung.side.value}",
             context,
-            finding_type=concepts.OPACITY,
+            finding_type=concepts.LUNG,
             algorithm_id=algorithm,
-            finding_sites=[FindingSite(concepts.BOTH_LUNGS)],
-            measurements=[_volume(lungs.findings_ml)],
+            finding_sites=[FindingSite(concepts.LUNG, laterality=concepts.LATERALITY[lung.side])],
+            measurements=_measured(lung),
         )
+    both = {"algorithm_id": algorithm, "finding_sites": [FindingSite(concepts.BOTH_LUNGS)]}
+    groups += _region(
+        "findings",
+        context,
+        finding_type=concepts.OPACITY,
+        measurements=[_volume(lungs.findings_ml)],
+        **both,
     )
-    groups.append(
-        MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=context.tracking("lungs", context.texts("segment.both")),
-            finding_type=concepts.BOTH_LUNGS,
-            algorithm_id=algorithm,
-            finding_sites=[FindingSite(concepts.BOTH_LUNGS)],
-            measurements=_measured(lungs.volume_ml, lungs.findings_ml, lungs.percent),
-        )
+    groups += _region(
+        "lungs", context, finding_type=concepts.BOTH_LUNGS, measurements=_measured(lungs), **both
     )
     return groups
 
 
-def _lung(lung: LungMeasurement, algorithm: AlgorithmIdentification, context: _Context) -> Group:
-    return _region(
-        f"lung-{lung.side.value}",
-        context,
-        finding_type=concepts.LUNG,
-        algorithm_id=algorithm,
-        finding_sites=[FindingSite(concepts.LUNG, laterality=concepts.LATERALITY[lung.side])],
-        measurements=_measured(lung.volume_ml, lung.findings_ml, lung.percent),
-    )
-
-
-def _region(what: str, context: _Context, **said: Any) -> Group:
-    """A group tied to its segment where there is one, else one that stands alone."""
+def _region(what: str, context: _Context, **said: Any) -> list[Group]:
+    """A group tied to its segment where there is one, else one that stands alone; and its twin."""
     tracking = context.tracking(what, context.texts(f"segment.{what}"))
     segment = context.segment(what)
     if segment is None:
-        return MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking, **said)
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=tracking, referenced_segment=segment, **said
-    )
+        group = MeasurementsAndQualitativeEvaluations(tracking_identifier=tracking, **said)
+    else:
+        group = VolumetricROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=tracking, referenced_segment=segment, **said
+        )
+    return [group, context.shown(what, tracking)]
 
 
 def _volume(millilitres: float) -> Measurement:
-    return _number(concepts.VOLUME, millilitres, concepts.MILLILITRE, method=concepts.VOLUME_METHOD)
+    return number(concepts.VOLUME, millilitres, concepts.MILLILITRE, method=concepts.VOLUME_METHOD)
 
 
-def _measured(volume_ml: float, findings_ml: float, percent: float) -> list[Measurement]:
+def _measured(lungs: LungMeasurement | LungMeasurements) -> list[Measurement]:
     return [
-        _volume(volume_ml),
-        _number(concepts.FINDINGS_VOLUME, findings_ml, concepts.MILLILITRE),
-        _number(concepts.FINDINGS_PERCENT, percent, concepts.PERCENT),
+        _volume(lungs.volume_ml),
+        number(concepts.FINDINGS_VOLUME, lungs.findings_ml, concepts.MILLILITRE),
+        number(concepts.FINDINGS_PERCENT, lungs.percent, concepts.PERCENT),
     ]
-
-
-def _course(
-    lungs: LungMeasurements, history: Sequence[Earlier], context: _Context
-) -> list[MeasurementsAndQualitativeEvaluations]:
-    """Earlier results, each with its own time point, and the change since the last of them."""
-    groups = []
-    for earlier in sorted(history, key=lambda e: e.day):
-        day = context.texts.date(earlier.day)
-        groups.append(
-            MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=context.tracking(
-                    f"course-{day}-{earlier.percent:.6f}", context.texts("sr.course", date=day)
-                ),
-                time_point_context=TimePointContext(time_point=day),
-                finding_type=concepts.BOTH_LUNGS,
-                measurements=[_number(concepts.FINDINGS_PERCENT, earlier.percent, concepts.PERCENT)],
-            )
-        )
-    if history:
-        before = latest(history)
-        words = context.texts("sr.change", date=context.texts.date(before.day))
-        change = lungs.percent - before.percent
-        groups.append(
-            MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=context.tracking("course-change", words),
-                finding_type=concepts.BOTH_LUNGS,
-                measurements=[_number(concepts.PERCENT_CHANGE, change, concepts.PERCENT)],
-            )
-        )
-    return groups
-
-
-def _quality(findings: Findings, context: _Context) -> MeasurementsAndQualitativeEvaluations:
-    """Whether the series could be read, and the code of every remark."""
-    if rejected(findings):
-        grade = concepts.UNUSABLE
-    else:
-        grade = concepts.DOUBTFUL if noted(findings) else concepts.USABLE
-    evaluations = [QualitativeEvaluation(concepts.SERIES_QUALITY, grade)]
-    evaluations += [
-        QualitativeEvaluation(concepts.REMARK, concepts.own(remark.code, remark.code))
-        for remark in findings.remarks
-    ]
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=context.tracking("quality", context.texts("sr.quality")),
-        qualitative_evaluations=evaluations,
-    )

@@ -1,0 +1,74 @@
+"""Where to look: for each measured thing one outline on one source image.
+
+A segmentation says where every voxel is; viewers that open a report on its own need a place to show a
+number at, and take a reader to the slice where there is most to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin.imaging import CtVolume
+
+_MOST_ROWS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRegion:
+    """A closed outline on one image.
+
+    ``outline``: float64 (points, 2), column and row in the image as stored, (0, 0) being the upper left
+    corner of the upper left pixel (DICOM PS3.3 C.18.6); the last point is the first.
+    """
+
+    sop_instance_uid: str
+    outline: npt.NDArray[np.float64]
+
+
+def key_regions(
+    *, volume: CtVolume, lungs: npt.NDArray[np.uint8], findings_mask: npt.NDArray[np.bool_]
+) -> Mapping[str, KeyRegion]:
+    """The outline of each lung, of the findings in them and of both lungs in the slice where it is largest.
+
+    Masks as for the Segmentation. By the names that the tracking UIDs are derived from: ``lung-right``,
+    ``lung-left``, ``findings``, ``lungs``; what is empty is left out.
+    """
+    inside = lungs > 0
+    masks = {
+        "lung-right": lungs == 1,
+        "lung-left": lungs == 2,
+        "findings": findings_mask & inside,
+        "lungs": inside,
+    }
+    regions = {}
+    for what, mask in masks.items():
+        area = np.count_nonzero(mask, axis=(1, 2))
+        index = int(area.argmax())
+        if area[index]:
+            frame = volume.to_frame(mask[index])
+            uid = volume.sources[index].header.SOPInstanceUID
+            regions[what] = KeyRegion(sop_instance_uid=uid, outline=outline_of(frame))
+    return regions
+
+
+def outline_of(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """A closed outline around all of a mask (rows, columns) that is not empty: its left and right extent
+    in every row, at most forty rows of them."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _MOST_ROWS).round().astype(int))]
+    left = np.array([np.flatnonzero(mask[row])[0] for row in rows], np.float64)
+    right = np.array([np.flatnonzero(mask[row])[-1] + 1 for row in rows], np.float64)
+    middle = rows + 0.5
+    down = np.column_stack([right, middle])
+    up = np.column_stack([left, middle])[::-1]
+    points = np.concatenate([down, up])
+    return np.concatenate([points, points[:1]])
+
+
+def whole_image(rows: int, columns: int) -> npt.NDArray[np.float64]:
+    """The border of an image as an outline."""
+    return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], np.float64)
