@@ -57,6 +57,13 @@ class Intake:
                 break
         self._look_after_the_unannounced()
 
+    def forget_deleted(self, series: str) -> None:
+        """Drop a series that Orthanc has deleted, unless it holds it again (overwritten instances)."""
+        try:
+            self._pacs.series(series)
+        except LookupError:
+            self._ledger.forget(series)
+
     def modality(self, series: str) -> str:
         """``xray`` or ``ct`` for a candidate series.
 

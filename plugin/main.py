@@ -54,6 +54,8 @@ def register(site_on_change: OnChange | None = None) -> None:
                 service.stop()
             elif change == orthanc.ChangeType.STABLE_SERIES:
                 service.wake()
+            elif change == orthanc.ChangeType.DELETED and level == orthanc.ResourceType.SERIES:
+                service.deleted(resource)
         if site_on_change is not None:
             site_on_change(change, level, resource)
 

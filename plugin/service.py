@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class Service:
         self._worker: Worker | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._deleted: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._disabled: str | None = None
         self._started = False
         self._thread = threading.Thread(target=self._run, name="chest-ai-intake", daemon=True)
@@ -50,6 +52,11 @@ class Service:
 
     def wake(self) -> None:
         """Look into Orthanc's changes now."""
+        self._wake.set()
+
+    def deleted(self, series: str) -> None:
+        """Note that Orthanc has deleted a series."""
+        self._deleted.put(series)
         self._wake.set()
 
     def stop(self) -> None:
@@ -157,6 +164,8 @@ class Service:
         if self.intake is None or self._worker is None or self.ledger is None or self._stop.is_set():
             return
         try:
+            while not self._deleted.empty():
+                self.intake.forget_deleted(self._deleted.get())
             self.intake.catch_up(self._stop.is_set)
             self._worker.wake()
             for state, count in self.ledger.counts().items():

@@ -66,7 +66,7 @@ StartPacs = Callable[..., Pacs]
 def orthanc_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartPacs]:
     """A factory of running Orthancs with the plugin, each over a folder and ports of its own.
 
-    ``orthanc_server(chest_ai={...}, orthanc={...}, stable_age=1)``; ``chest_ai`` is the plugin's section.
+    ``orthanc_server(chest_ai={...}, orthanc={...}, stable_age=2)``; ``chest_ai`` is the plugin's section.
     Whatever still runs at the end is killed; where the test failed, the logs are shown.
     """
     if not Path(ORTHANC).exists():
@@ -77,7 +77,7 @@ def orthanc_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[S
         *,
         chest_ai: Mapping[str, Any] | None = None,
         orthanc: Mapping[str, Any] | None = None,
-        stable_age: int = 1,
+        stable_age: int = 2,
     ) -> Pacs:
         folder = tmp_path / f"pacs{len(started)}"
         pacs = Pacs(folder, stable_age=stable_age, chest_ai=chest_ai, orthanc=orthanc)

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from tests.conftest import StartPacs
-from tests.pacs_client import all_results, settled, status, wait_ready
+from tests.pacs_client import all_results, settled, status, wait_ready, wait_until
 
 
 def test_both_synthetic_studies_are_read(orthanc_server: StartPacs, synthetic: dict[str, list[Path]]) -> None:
@@ -23,8 +23,8 @@ def test_both_synthetic_studies_are_read(orthanc_server: StartPacs, synthetic: d
         assert entry["error"] is None
         assert entry["attempts"] == 1
     x_ray, ct = by_modality["xray"], by_modality["ct"]
-    assert set(kind for kind, stored in x_ray["outputs"].items() if stored) == {"sr", "pdf", "attention"}
-    assert set(kind for kind, stored in ct["outputs"].items() if stored) == {"sr", "pdf", "seg"}
+    assert {kind for kind, stored in x_ray["outputs"].items() if stored} == {"sr", "pdf", "attention"}
+    assert {kind for kind, stored in ct["outputs"].items() if stored} == {"sr", "pdf", "seg"}
     lungs = ct["findings"]["lungs"]
     assert 2000 < lungs["both"]["volume_ml"] < 8000
     for side in ("left", "right"):
@@ -120,6 +120,7 @@ def test_a_deleted_series_is_forgotten(orthanc_server: StartPacs, synthetic: dic
     pacs.store(synthetic["xray"])
     (series,) = settled(pacs, 1)
     pacs.request("DELETE", f"/series/{series}").raise_for_status()
+    wait_until(lambda: not pacs.get("/ai/series"), seconds=20, what="forgetting")
     answer = pacs.request("POST", f"/ai/series/{series}/run")
     assert answer.status_code == 404
 
