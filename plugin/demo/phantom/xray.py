@@ -12,8 +12,8 @@ from plugin.demo.phantom.anatomy import Anatomy
 from plugin.demo.phantom.canvas import Array
 
 SIZE = 2200
-PIXEL_MM = 0.16
-TOP_MM = 166.0
+PIXEL_MM = 0.138
+TOP_MM = 146.0
 WATER_PER_MM = 0.019
 """Attenuation of water per mm at the energy of a chest film."""
 
