@@ -13,7 +13,7 @@ from export.data.ct_projections import Axis, Sample, slabs
 from export.data.ct_segment import deform, vary_intensity
 from export.figures import auc, calibration_error, figure, fit_temperature
 from export.measured import Measured
-from export.models.ct_finetune import Plan
+from export.models.ct_linear import Linear
 from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
 from plugin.cards import Figure, OutputClass
 
@@ -133,7 +133,7 @@ def _model(name: str, axis: Axis, words: str) -> ProjectionModel:
         task="classify",
         axis=axis,
         size=192,
-        plan=Plan(steps=180),
+        plan=Linear(),
         vary=varied(axis),
         volumes=volumes,
         samples=sampler(axis),

@@ -89,13 +89,13 @@ def to_input(values: Tensor) -> Tensor:
     return picture.contiguous(memory_format=torch.channels_last)
 
 
-def _chances(pictures: Pictures) -> npt.NDArray[np.float64]:
-    """Both classes, and within a class every volume, are drawn equally often."""
+def chances(pictures: Pictures) -> npt.NDArray[np.float64]:
+    """How often each is drawn: both classes, and within a class every volume, equally often."""
     names, group = np.unique(np.char.add(pictures.name, pictures.label.astype(str)), return_inverse=True)
-    chances = 1.0 / np.bincount(group, minlength=len(names))[group]
+    odds = 1.0 / np.bincount(group, minlength=len(names))[group]
     for label in (0, 1):
-        chances[pictures.label == label] /= chances[pictures.label == label].sum()
-    return np.asarray(chances / chances.sum())
+        odds[pictures.label == label] /= odds[pictures.label == label].sum()
+    return np.asarray(odds / odds.sum())
 
 
 def finetune(pictures: Pictures, plan: Plan, vary: Vary, seed: int) -> AttentionClassifier:
@@ -111,9 +111,9 @@ def finetune(pictures: Pictures, plan: Plan, vary: Vary, seed: int) -> Attention
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, plan.steps))
     draw = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
-    chances, begun, total = _chances(pictures), time.monotonic(), 0.0
+    odds, begun, total = chances(pictures), time.monotonic(), 0.0
     for step in range(1, plan.steps + 1):
-        chosen = draw.choice(len(chances), size=plan.batch, p=chances)
+        chosen = draw.choice(len(odds), size=plan.batch, p=odds)
         image = to_input(vary(normalised(pictures.image[chosen]), generator))
         logits, _ = network(image)
         target = torch.from_numpy(pictures.label[chosen])

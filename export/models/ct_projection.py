@@ -16,6 +16,7 @@ from export.data import ct
 from export.data.ct_projections import HIGH, LOW, Axis, Sample
 from export.measured import Measured
 from export.models.ct_finetune import Pictures, Plan, Vary, finetune, logits_of
+from export.models.ct_linear import Linear, fit_heads
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, lite_classifier
 from export.onnx_writer import write_card, write_graph
@@ -71,7 +72,7 @@ class ProjectionModel:
     task: Literal["reject", "classify"]
     axis: Axis
     size: int
-    plan: Plan
+    plan: Plan | Linear
     vary: Vary
     volumes: Callable[[], list[str]]
     samples: Callable[[str, int], Iterator[Sample]]
@@ -102,12 +103,17 @@ class ProjectionModel:
         """PROD on all patients, then TRAIN: one per fold without its patients, for the same steps."""
         table = self.table(n for n in self.volumes() if n != ct.DICOM_CHEST)
         folds = np.array([fold_of(name) for name in table.name])
-        for part in (PROD_PART, *range(ct.FOLDS)):
-            if self._checkpoint(part).exists():
-                continue
-            _log.info("%s: training %s", self.name, self._checkpoint(part).name)
-            network = finetune(table.at(folds != part), self.plan, self.vary, part)
-            torch.save(network.state_dict(), self._checkpoint(part))
+        missing = [p for p in (PROD_PART, *range(ct.FOLDS)) if not self._checkpoint(p).exists()]
+        if isinstance(self.plan, Linear) and missing:
+            parts = [folds != part for part in missing]
+            networks = fit_heads(table, parts, self.plan, self.vary, seed=0)
+            for part, network in zip(missing, networks, strict=True):
+                torch.save(network.state_dict(), self._checkpoint(part))
+        elif isinstance(self.plan, Plan):
+            for part in missing:
+                _log.info("%s: training %s", self.name, self._checkpoint(part).name)
+                network = finetune(table.at(folds != part), self.plan, self.vary, part)
+                torch.save(network.state_dict(), self._checkpoint(part))
 
     def network(self, part: int) -> AttentionClassifier:
         """The network of a fold, or of PROD. Raises FileNotFoundError where it is not trained."""
@@ -156,10 +162,7 @@ class ProjectionModel:
             modality="ct",
             default_rank=self.default_rank,
             sha256=exported.sha256,
-            architecture=(
-                "EfficientNet-Lite0 from ImageNet, trained from its stage at /16 on, with a linear head "
-                f"on its pooled features, {self.size} x {self.size}"
-            ),
+            architecture=self._architecture(),
             manufacturer="orthanc-chest-ai",
             input=self._input(shape),
             outputs=_outputs(classes, measured.temperature),
@@ -173,6 +176,11 @@ class ProjectionModel:
             self_test=exported.self_test,
         )
         return write_card(card, folder)
+
+    def _architecture(self) -> str:
+        how = "frozen" if isinstance(self.plan, Linear) else "trained from its stage at /16 on"
+        size = f"{self.size} x {self.size}"
+        return f"EfficientNet-Lite0 (ImageNet), {how}, linear head on its pooled features, {size}"
 
     def _input(self, shape: tuple[int, int, int, int]) -> ModelInput:
         return ModelInput(

@@ -195,7 +195,7 @@ MODELS = (
         architecture="EfficientNet-Lite0 at 256 x 256 (ImageNet), class activation map as output",
         build=_lite0,
         size=(256, 256),
-        schedule=Schedule(frozen=12),
+        schedule=Schedule(frozen=16),
         rank=10,
     ),
     XrayModel(

@@ -27,8 +27,8 @@ FILM, EVERYDAY = "film", "everyday"
 #: COVID-19 are few, but the only ones that share the source with those that have it.
 GROUP_WEIGHTS = {
     "COVID": 1.0,
-    "NON-COVID of ieee8023": 0.5,
-    "NON-COVID elsewhere": 1.0,
+    "NON-COVID of ieee8023": 1.0,
+    "NON-COVID elsewhere": 0.7,
     "REJECTION": 0.5,
     "spoiled": 0.5,
 }
