@@ -6,13 +6,17 @@ number at, and take a reader to the slice where there is most to see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from plugin.imaging import CtVolume
+
+CLASSIFIERS = 6
+"""How many classifiers get a slice of their own: the published system has two, each in three trainings."""
 
 _MOST_ROWS = 40
 
@@ -35,7 +39,9 @@ def key_regions(
     """The outline of each lung, of the findings in them and of both lungs in the slice where it is largest.
 
     Masks as for the Segmentation. By the names that the tracking UIDs are derived from: ``lung-right``,
-    ``lung-left``, ``findings``, ``lungs``; what is empty is left out.
+    ``lung-left``, ``findings``, ``lungs``; what is empty is left out. Further ``classifier-0`` to
+    ``classifier-5``: both lungs in slices spread over them, one for each classifier, as viewers set
+    numbers on one slice over each other.
     """
     inside = lungs > 0
     masks = {
@@ -44,15 +50,31 @@ def key_regions(
         "findings": findings_mask & inside,
         "lungs": inside,
     }
-    regions = {}
+    slices: dict[str, int] = {}
     for what, mask in masks.items():
         area = np.count_nonzero(mask, axis=(1, 2))
-        index = int(area.argmax())
-        if area[index]:
-            frame = volume.to_frame(mask[index])
-            uid = volume.sources[index].header.SOPInstanceUID
-            regions[what] = KeyRegion(sop_instance_uid=uid, outline=outline_of(frame))
-    return regions
+        if area.any():
+            slices[what] = _untaken(area, slices.values())
+    filled = np.flatnonzero(inside.any(axis=(1, 2)))
+    for number in range(CLASSIFIERS if filled.size else 0):
+        distance = np.abs(filled - np.quantile(filled, (number + 1) / (CLASSIFIERS + 1)))
+        closeness = np.zeros(len(inside))
+        closeness[filled] = 1 / (1 + distance)
+        slices[f"classifier-{number}"] = _untaken(closeness, slices.values())
+    return {
+        what: KeyRegion(
+            sop_instance_uid=volume.sources[index].header.SOPInstanceUID,
+            outline=outline_of(volume.to_frame(masks.get(what, inside)[index])),
+        )
+        for what, index in slices.items()
+    }
+
+
+def _untaken(score: npt.NDArray[Any], taken: Collection[int]) -> int:
+    """The slice with the highest score that is not taken, or the highest where all are that have any."""
+    free = score.copy()
+    free[list(taken)] = 0
+    return int((free if free.any() else score).argmax())
 
 
 def outline_of(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
@@ -69,6 +91,7 @@ def outline_of(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return np.concatenate([points, points[:1]])
 
 
-def whole_image(rows: int, columns: int) -> npt.NDArray[np.float64]:
-    """The border of an image as an outline."""
-    return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows], [0, 0]], np.float64)
+def whole_image(rows: int, columns: int, inset: float = 0.0) -> npt.NDArray[np.float64]:
+    """The border of an image as an outline, moved inwards by a share of the image."""
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
+    return (inset + corners * (1 - 2 * inset)) * np.array([columns, rows], np.float64)

@@ -44,6 +44,8 @@ from plugin.results.regions import KeyRegion, whole_image
 from plugin.results.summary import meaning, noted, rejected, where
 from plugin.results.texts import Texts
 
+_REGIONS = ("lungs", "lung-right", "lung-left", "findings")
+
 Group: TypeAlias = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
@@ -76,16 +78,22 @@ class _Context:
         return None
 
     def shown(
-        self, what: str, tracking: TrackingIdentifier
+        self, what: str, tracking: TrackingIdentifier, place: int = 0
     ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-        """The twin of a group: the region where it is best seen, else the whole of the middle image."""
-        image = self.references[len(self.references) // 2]
-        # A rejected series may lack its size: a pixel is still a place.
-        outline = whole_image(image.get("Rows") or 1, image.get("Columns") or 1)
+        """The twin of a group: the region where it is best seen, else the whole of an image.
+
+        ``place`` tells apart what has no region, so that not all is shown at the same one.
+        """
         region = self.regions.get(what)
         if region is not None:
             image = next(r for r in self.references if r.SOPInstanceUID == region.sop_instance_uid)
             outline = region.outline
+        else:
+            count = len(self.references)
+            image = self.references[(count // 2 + place) % count]
+            # A rejected series may lack its size: a pixel is still a place.
+            size = image.get("Rows") or 1, image.get("Columns") or 1
+            outline = whole_image(*size, inset=0.08 * min(place, 5) if count == 1 else 0.0)
         return PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
             referenced_region=ImageRegion(
@@ -117,8 +125,8 @@ def all_groups(
         regions=regions,
     )
     groups: list[Group] = []
-    for classification in findings.classifications:
-        groups += _classifier(classification, context)
+    for place, classification in enumerate(findings.classifications):
+        groups += _classifier(classification, place, context)
     if findings.lungs is not None:
         groups += _lung_groups(findings.lungs, context)
     if not groups:
@@ -162,7 +170,7 @@ def number(name: CodedConcept, value: float, unit: CodedConcept, **further: Any)
     return Measurement(name=name, value=round(value, 6), unit=unit, **further)
 
 
-def _classifier(classification: Classification, context: _Context) -> list[Group]:
+def _classifier(classification: Classification, place: int, context: _Context) -> list[Group]:
     """One classifier: the probability of each class, the operating point, and what was called.
 
     The finding's own probability has the standard's concept; that of the other classes is told apart
@@ -208,7 +216,7 @@ def _classifier(classification: Classification, context: _Context) -> list[Group
         if image
         else None,
     )
-    return [said, context.shown("lungs", tracking)]
+    return [said, context.shown(f"classifier-{place}", tracking, place)]
 
 
 def _lung_groups(lungs: LungMeasurements, context: _Context) -> list[Group]:
@@ -248,7 +256,7 @@ def _region(what: str, context: _Context, **said: Any) -> list[Group]:
         group = VolumetricROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking, referenced_segment=segment, **said
         )
-    return [group, context.shown(what, tracking)]
+    return [group, context.shown(what, tracking, -1 - _REGIONS.index(what))]
 
 
 def _volume(millilitres: float) -> Measurement:
