@@ -18,6 +18,20 @@ from export.paths import data_folder
 Picture = npt.NDArray[np.uint8]
 CLASSES = ("COVID", "NON-COVID", "REJECTION")
 COVID, NON_COVID, REJECTION = range(3)
+#: Labelled REJECTION, but frontal chest films as one looks at them: neither to be rejected nor with
+#: a label of COVID or NON-COVID, so they are left out.
+_FRONTAL_AMONG_REJECTION = frozenset(
+    f"REJECTION/bones__{name}.jpg"
+    for name in (
+        "anterior-shoulder-dislocation-with-hill-sachs-and-bony-bankart-lesions",
+        "anterior-shoulder-fracture-dislocation-4",
+        "bilateral-posterior-shoulder-dislocation-1",
+        "bilateral-shoulder-dislocation-1",
+        "bronchogenic-cyst-mediastinal-3",
+        "deep-sulcus-sign-12",
+        "diaphragmatic-rupture-4",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -43,20 +57,24 @@ class Film:
 
 
 def read_films() -> list[Film]:
-    """Every film of ``cxr/manifest.csv``, in its order. Raises FileNotFoundError without data."""
+    """Every film of ``cxr/manifest.csv`` once, in its order, but for those with a wrong label.
+
+    Raises FileNotFoundError without data.
+    """
     folder = data_folder() / "cxr"
+    films = {}
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        return [
-            Film(
-                path=folder / row["file"],
-                label=CLASSES.index(row["label"]),
-                source=row["source"],
-                patient=row["patient"],
-                finding=row["finding"],
-                reject_reason=row["reject_reason"],
-            )
-            for row in csv.DictReader(file)
-        ]
+        for row in csv.DictReader(file):
+            if row["file"] not in _FRONTAL_AMONG_REJECTION:
+                films[row["file"]] = Film(
+                    path=folder / row["file"],
+                    label=CLASSES.index(row["label"]),
+                    source=row["source"],
+                    patient=row["patient"],
+                    finding=row["finding"],
+                    reject_reason=row["reject_reason"],
+                )
+    return list(films.values())
 
 
 def read_picture(path: Path) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -26,8 +27,10 @@ def everyday(seed: int) -> Callable[[Picture], Picture]:
     """Random changes that leave a film what it is.
 
     Position, rotation, zoom and aspect within what is seen in practice, mirroring, display gamma,
-    sharpness, noise, and small patches blanked out, which hide burnt-in text and markers.
+    sharpness, noise, and small patches blanked out, which hide burnt-in text and markers. Resolution,
+    JPEG compression and black frames vary too, for these tell the collections apart.
     """
+    draw = np.random.default_rng(seed)
     changes = Compose(
         [
             RandFlip(prob=0.5, spatial_axis=1),
@@ -40,7 +43,7 @@ def everyday(seed: int) -> Callable[[Picture], Picture]:
                 padding_mode="zeros",
             ),
             RandAdjustContrast(prob=0.7, gamma=(0.6, 1.7)),
-            RandGaussianSmooth(prob=0.25, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
+            RandGaussianSmooth(prob=0.2, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
             RandGaussianNoise(prob=0.3, std=0.02),
             RandCoarseDropout(
                 holes=1, max_holes=4, spatial_size=10, max_spatial_size=60, fill_value=0.5, prob=0.5
@@ -51,9 +54,32 @@ def everyday(seed: int) -> Callable[[Picture], Picture]:
 
     def change(picture: Picture) -> Picture:
         changed = np.asarray(changes(picture[None].astype(np.float32) / 255))[0]
-        return (changed.clip(0, 1) * 255).astype(np.uint8)
+        return _copied(_framed((changed.clip(0, 1) * 255).astype(np.uint8), draw), draw)
 
     return change
+
+
+def _framed(picture: Picture, random: Random) -> Picture:
+    """One film in five gets a black frame, up to an eighth of its size at each side."""
+    if random.random() > 0.2:
+        return picture
+    rows, columns = picture.shape
+    edges = random.integers(0, max(rows, columns) // 8, 4)
+    return np.pad(picture, ((edges[0], edges[1]), (edges[2], edges[3])))
+
+
+def _copied(picture: Picture, random: Random) -> Picture:
+    """As after a change of resolution and a compression as JPEG, for half of the films each."""
+    image = Image.fromarray(picture)
+    if random.random() < 0.5:
+        share = random.uniform(0.4, 0.9)
+        small = image.resize((round(image.width * share), round(image.height * share)))
+        image = small.resize(image.size, Image.Resampling.BILINEAR)
+    if random.random() < 0.5:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=int(random.integers(25, 95)))
+        image = Image.open(file)
+    return np.asarray(image)
 
 
 def _part(picture: Picture, random: Random) -> Picture:

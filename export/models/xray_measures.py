@@ -23,8 +23,10 @@ from plugin.cards import Figure
 
 Array = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
-#: The rejection threshold lets this share of real frontal films through, in the figures' data.
+#: The rejection threshold lets this share of real frontal films through, in the figures' data,
+#: and a film is never rejected below the least probability.
 FRONTAL_ACCEPTED = 0.985
+LEAST_REJECTION = 0.25
 
 
 def fold_of(samples: list[Sample], count: int) -> npt.NDArray[np.int64]:
@@ -82,6 +84,12 @@ def operating_point(labels: npt.NDArray[np.int64], scores: Array, weight: Array)
     return round(float(candidates[int(np.argmax(gains))]), 4)
 
 
+def rejection_threshold(frontal: Array) -> float:
+    """The threshold, of four digits, above the rejection probability of FRONTAL_ACCEPTED of films."""
+    reached = float(np.quantile(frontal, FRONTAL_ACCEPTED))
+    return min(max((int(reached * 1e4) + 1) / 1e4, LEAST_REJECTION), 1.0)
+
+
 def _covid_figures(table: Table, threshold: float) -> list[Figure]:
     found = []
     for group, chosen, words, remark in (
@@ -132,7 +140,7 @@ def measure(samples: list[Sample], logits: Array, command: str) -> Measured:
     covid = operating_point(
         (labels[frontal] == COVID).astype(np.int64), table.covid[frontal], balance[frontal]
     )
-    reject = round(float(np.quantile(table.rejection[frontal], FRONTAL_ACCEPTED)), 4)
+    reject = rejection_threshold(table.rejection[frontal])
     calibration = figure(
         "expected calibration error",
         calibration_error,
