@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from export.data.ct import load_volume, medseg_slices
+from export.data.ct import covid_names, load_volume, medseg_slices, source_of
+from export.paths import runs_folder
 from plugin.analysis import preprocess
 
 _log = logging.getLogger(__name__)
@@ -53,11 +54,16 @@ def _masks(mask: npt.NDArray[np.bool_], size: int) -> Bytes:
 
 
 def load_set(name: str, size: int, low: float, high: float) -> SliceSet:
-    """All slices of a chest volume, windowed to [low, high] HU and resized as the plugin does it."""
-    volume = load_volume(name)
-    image = _bytes([preprocess.window(plane, low, high) for plane in volume.hu], size)
-    kind = volume.source if volume.covid else "other"
-    return SliceSet(name, kind, image, _masks(volume.lung, size), _masks(volume.lesion, size))
+    """All slices of a chest volume, windowed to [low, high] HU and resized as the plugin does it; cached."""
+    kind = source_of(name) if name in covid_names() else "other"
+    cache = runs_folder("ct-cache") / f"{name}-{size}-{low:.0f}-{high:.0f}.npz"
+    if not cache.exists():
+        volume = load_volume(name)
+        image = _bytes([preprocess.window(plane, low, high) for plane in volume.hu], size)
+        lung, lesion = _masks(volume.lung, size), _masks(volume.lesion, size)
+        np.savez(cache, image=image, lung=lung, lesion=lesion)
+    with np.load(cache) as stored:
+        return SliceSet(name, kind, stored["image"], stored["lung"], stored["lesion"])
 
 
 def load_medseg(size: int, low: float, high: float) -> SliceSet:

@@ -100,8 +100,8 @@ MODELS = (
         build=lambda: efficientdet.compact(256, 48),
         size=256,
         batch=4,
-        train_plan=Plan(steps=1500),
-        prod_plan=Plan(steps=300, rate=6e-4, warmup=50),
+        train_plan=Plan(steps=1350),
+        prod_plan=Plan(steps=200, rate=5e-4, warmup=20),
         default_rank=10,
     ),
     SegmentModel(

@@ -26,7 +26,7 @@ PARTS = {
     "train": "Trained without every third patient, on whom the figures were measured.",
     "prod": (
         "PROD: the measured network (TRAIN, without every third patient) trained on with all patients "
-        "for a fifth of its steps; the figures are those of TRAIN."
+        "for a seventh of its steps; the figures are those of TRAIN."
     ),
 }
 LIMITS = (
