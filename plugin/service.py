@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -170,5 +171,8 @@ class Service:
             self._worker.wake()
             for state, count in self.ledger.counts().items():
                 self.pacs.set_metric(f"ai_series_{state.value}", count)
+            due = self.ledger.next_due()
+            late = 0.0 if due is None else max(0.0, time.time() - due)
+            self.pacs.set_metric("ai_oldest_waiting_seconds", late)
         except Exception:  # the intake must outlive anything, such as a full disk
             log.exception("Orthanc's changes cannot be read; trying again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,12 @@ class Pacs(OrthancServer):
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Any request to Orthanc, whatever its status; a path such as ``/ai/status``."""
         return requests.request(method, self.url + path, timeout=120, **options)
+
+    def configure(self, *, chest_ai: Mapping[str, Any]) -> None:
+        """Change the plugin's section; it holds from the next start."""
+        path = self.data / "orthanc.json"
+        configuration = json.loads(path.read_text())
+        path.write_text(json.dumps(configuration | {"ChestAI": dict(chest_ai)}))
 
     def upload(self, files: Sequence[Path]) -> None:
         """Send DICOM files over HTTP, whatever is in them. Fails the test where one is refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pydicom
@@ -113,6 +114,20 @@ def test_a_lost_ledger_is_made_up_from_the_pacs(
     again = settled(pacs, 1)[series]
     assert (again["outputs"], again["timings"]) == (first["outputs"], first["timings"])
     assert all_results(pacs) == before
+
+
+@pytest.mark.parametrize(("days", "read"), [(7, 1), (0, 0)])
+def test_what_came_before_the_first_start_is_read_as_far_back_as_set(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]], days: int, read: int
+) -> None:
+    pacs = orthanc_server(chest_ai={"Enabled": False})
+    pacs.store(synthetic["xray"])
+    time.sleep(3)  # stable, and older than "now" to the second
+    pacs.stop()
+    pacs.configure(chest_ai={"BacklogDays": days})
+    pacs.start()
+    wait_ready(pacs)  # what is owed has been looked up by then
+    assert len(pacs.get("/ai/series")) == read
 
 
 def test_a_deleted_series_is_forgotten(orthanc_server: StartPacs, synthetic: dict[str, list[Path]]) -> None:
