@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pydicom
+from pydicom.uid import generate_uid
+
 from plugin.demo.client import wait_until_loaded
 from plugin.demo.phantom.files import write_studies
 from plugin.demo.send import c_store, read_header
@@ -23,6 +26,7 @@ from plugin.demo.server import OrthancServer
 STAGES = ("wait", "header", "decode", "screen", "classify", "segment", "measure", "results", "store")
 PROBE_SECONDS = 0.05
 IDLE_SECONDS = 5.0
+LARGE = 1000
 SETTLED = ("done", "rejected", "failed")
 
 
@@ -30,12 +34,16 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks on a real Orthanc.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders of DICOM files to read as well")
+    parser.add_argument("--large", action="store_true", help="read a CT of 1,000 slices, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
         synthetic = Path(scratch) / "synthetic"
         write_studies(synthetic)
         studies = {"synthetic X-ray": synthetic / "xray", "synthetic CT": synthetic / "ct"}
         studies |= {folder.name: folder for folder in options.folders}
+        if options.large:
+            studies["1,000 slices"] = Path(scratch) / "large"
+            _write_large(studies["synthetic CT"], studies["1,000 slices"])
         with _running(Path(scratch) / "pacs") as server:
             _reading_table(server, studies)
         with _running(Path(scratch) / "pacs2") as server:
@@ -43,10 +51,10 @@ def main() -> None:
 
 
 def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:
-    """Seconds from stable to stored, by stage."""
+    """Seconds from stable to stored, by stage, and the most memory that Orthanc has ever had."""
     print("\nFrom stable to stored, in seconds (share of each stage)\n")
-    print("| Series | Instances | State | Total | " + " | ".join(STAGES) + " |")
-    print("|---" * (4 + len(STAGES)) + "|")
+    print("| Series | Instances | State | Peak memory | Total | " + " | ".join(STAGES) + " |")
+    print("|---" * (5 + len(STAGES)) + "|")
     known: set[str] = set()
     for name, folder in studies.items():
         files = _send(server, folder)
@@ -57,7 +65,8 @@ def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:
             shares = " | ".join(
                 f"{timings.get(stage, 0):.2f} ({timings.get(stage, 0) / total:.0%})" for stage in STAGES
             )
-            print(f"| {name} | {files} | {entry['state']} | **{total:.1f}** | {shares} |", flush=True)
+            row = f"| {name} | {files} | {entry['state']} | {_peak_mib(server)} MiB | **{total:.1f}** |"
+            print(f"{row} {shares} |", flush=True)
 
 
 def _load_table(server: OrthancServer, folder: Path) -> None:
@@ -89,6 +98,29 @@ def _running(data: Path) -> Iterator[OrthancServer]:
         yield server
     finally:
         server.stop()
+
+
+def _peak_mib(server: OrthancServer) -> int:
+    """The most resident memory that the Orthanc process has had, in MiB (proc(5), VmHWM)."""
+    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _write_large(ct: Path, folder: Path) -> None:
+    """The slices of a CT, each several times, as one series of 1,000 over the same length."""
+    folder.mkdir()
+    slices = [pydicom.dcmread(path) for path in ct.iterdir()]
+    slices.sort(key=lambda slice_: float(slice_.ImagePositionPatient[2]))
+    low, high = (float(slices[end].ImagePositionPatient[2]) for end in (0, -1))
+    series = generate_uid()
+    for number in range(LARGE):
+        slice_ = slices[number * len(slices) // LARGE]
+        x, y, _ = slice_.ImagePositionPatient
+        slice_.ImagePositionPatient = [x, y, round(low + (high - low) * number / (LARGE - 1), 4)]
+        slice_.SeriesInstanceUID = series
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        slice_.InstanceNumber = number + 1
+        slice_.save_as(folder / f"{number:04d}.dcm")
 
 
 def _send(server: OrthancServer, folder: Path) -> int:
