@@ -42,8 +42,8 @@ _BRONCHI = (
     + Tubes.along([(1, 26, 28), (20, 26, 10), (44, 26, -8), (52, 34, -40), (62, 42, -76)], 7, 6.5, 5, 3.2, 2)
     + Tubes.along([(40, 25, -4), (54, 14, 12), (60, 6, 40)], 4.2, 3, 2)
 )
-_ARM_DOWN = Tubes.along([(172, 24, 80), (196, 26, -20), (214, 30, -220)], 56, 50, 46)
-_ARM_UP = Tubes.along([(160, 24, 84), (172, 12, 140), (182, 0, 240)], 54, 48, 44)
+_ARM_DOWN = Tubes.along([(172, 36, 80), (196, 34, -20), (214, 32, -220)], 56, 50, 46)
+_ARM_UP = Tubes.along([(160, 36, 84), (172, 22, 140), (182, 0, 240)], 54, 48, 44)
 
 
 class Anatomy:
@@ -56,9 +56,9 @@ class Anatomy:
     def __init__(self, seed: int, *, upright: bool) -> None:
         rng = np.random.default_rng(seed)
         self._upright = upright
-        self._coarse, self._fine = Noise(rng, 16.0), Noise(rng, 5.0)
+        self._coarse, self._fine = Noise(rng, 12.0), Noise(rng, 5.0)
         roots = ((-40.0, 12.0, 4.0), (46.0, 18.0, 8.0), (-30.0, 14.0, -12.0), (34.0, 16.0, -10.0))
-        self._vessels = Tubes(np.concatenate([grow(rng, root, 950).pieces for root in roots]))
+        self._vessels = Tubes(np.concatenate([grow(rng, root, 1900).pieces for root in roots]))
         self._opacities = _opacities(rng)
 
     def paint(self, z: float, x: Array, y: Array) -> Array:
@@ -77,13 +77,13 @@ class Anatomy:
         return piece.hu
 
     def _paint_soft_tissue(self, piece: Slice, coarse: Array, fine: Array) -> None:
-        away = torso.body(piece.columns, piece.rows, piece.z)
+        away = torso.body(piece.columns, piece.rows, piece.z, arms_down=self._upright) + 0.6 * coarse
         piece.paint(away, SKIN)
         piece.paint(away + 2, FAT + 6 * fine)
         front = np.clip(-piece.rows / 60, 0, 1)
-        layer = away + 11 + 6 * front + 2.5 * coarse
-        between = np.clip(1 - 4 * np.abs(coarse - 0.2), 0, 1)  # fat between the muscles
-        piece.paint(layer, MUSCLE + 5 * fine - 70 * between)
+        layer = away + 14 + 6 * front + 2.5 * coarse
+        fat = np.clip(1.4 - 3 * np.abs(coarse - 0.3), 0, 1) + np.clip(0.8 * fine - 0.5, 0, 0.8)
+        piece.paint(layer, MUSCLE + 6 * fine - 130 * fat)  # between the muscles
         arm = _ARM_DOWN if self._upright else _ARM_UP
         for tubes in (arm, arm.mirrored()):
             piece.paint_tubes(tubes, FAT)
@@ -96,21 +96,22 @@ class Anatomy:
         below = np.maximum(cage, z - torso.diaphragm(x, y))
         piece.paint(below, MUSCLE)
         within = below + 3
-        piece.paint(within, FAT + 45 * np.clip(coarse, 0, 2) + 5 * fine)
+        piece.paint(within, FAT + 140 * np.clip(1.4 * coarse, 0, 1) + 5 * fine)  # bowel in fat
+        piece.paint(np.maximum(within, 12 * (1.3 - coarse)), AIR + 150)  # gas in it
         piece.paint(np.maximum(within, torso.liver(x, y, z)), LIVER + 4 * fine)
         piece.paint(np.maximum(within, torso.spleen(x, y, z)), SPLEEN + 3 * fine)
         stomach = np.maximum(within, torso.stomach(x, y, z))
         piece.paint(stomach, WALL + 15)
-        level = -z - 110 if self._upright else y + 34.0  # gas collects where it is highest
+        level = -z - 110 if self._upright else y + 46.0  # gas collects where it is highest
         piece.paint(np.maximum(stomach + 4, level), AIR)
 
     def _paint_lungs(self, piece: Slice, coarse: Array, fine: Array) -> None:
         x, y, z = piece.columns, piece.rows, piece.z
         if z < torso.BASE:
             return
-        away = torso.lungs(x, y, z)
+        away = torso.lungs(x, y, z) + 1.2 * coarse
         weight = (0 if self._upright else 22) * y / 80  # a lying lung is denser behind
-        tissue = -868 + weight + 14 * coarse + 16 * fine
+        tissue = -866 + weight + 26 * coarse + 30 * fine
         outside = piece.hu.copy()
         piece.hu[:] = tissue
         ill = self._illness(piece, away, coarse, fine)
@@ -133,9 +134,8 @@ class Anatomy:
         return np.clip(total * rim * (0.9 + 0.22 * coarse + 0.14 * fine), 0, 0.97)
 
     def _paint_heart(self, piece: Slice) -> None:
-        whole, piece = piece, piece.part((-70, 110), (-90, 50))
+        whole, piece = piece, piece.part((-70, 110), (-100, 40))
         heart = torso.heart(piece.columns, piece.rows, piece.z)
-        heart = np.maximum(heart, piece.z - 42)
         above = (torso.diaphragm(piece.columns, piece.rows) - piece.z) * 0.75 - 12
         heart = np.maximum(heart, above)
         piece.paint(heart, FAT + 20)

@@ -13,7 +13,7 @@ from plugin.demo.phantom.anatomy import Anatomy
 from plugin.demo.phantom.canvas import Array, Slice
 
 SIZE = 512
-PIXEL_MM = 0.75
+PIXEL_MM = 0.703125
 SLICE_MM = 2.5
 SLICES = 136
 LOWEST_MM = -190.0
@@ -50,7 +50,7 @@ def scan(seed: int) -> Iterator[npt.NDArray[np.int16]]:
 def _paint_table(hu: Array, along: Array) -> None:
     """A curved table top: two thin shells around foam."""
     piece = Slice(0.0, along, along, PIXEL_MM, PIXEL_MM, hu)
-    below = piece.rows - (143 - 0.0009 * piece.columns**2)
+    below = piece.rows - (138 - 0.0009 * piece.columns**2)
     for depth, thick, value in ((6, 6, -930.0), (0, 0.9, -350.0), (12, 0.9, -350.0)):
         piece.paint(np.abs(below - depth) - thick, value)
 

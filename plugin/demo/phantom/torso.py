@@ -13,12 +13,15 @@ from plugin.demo.phantom.canvas import Array
 
 _LEVELS = (-220, -190, -130, -75, -20, 30, 70, 95, 112, 121, 127, 132)
 _cage_width = PchipInterpolator(_LEVELS, (124, 130, 134, 131, 124, 115, 102, 90, 76, 63, 50, 24))
-_cage_depth = PchipInterpolator(_LEVELS, (84, 88, 92, 92, 88, 82, 73, 64, 54, 45, 36, 18))
-_cage_centre = PchipInterpolator(_LEVELS, (-2, -2, -2, 0, 0, 0, 4, 9, 14, 17, 18, 18))
+_cage_depth = PchipInterpolator(_LEVELS, (86, 90, 95, 97, 94, 87, 75, 60, 43, 33, 24, 12))
+_cage_centre = PchipInterpolator(_LEVELS, (-6, -6, -6, -5, -1, 6, 14, 21, 28, 31, 33, 33))
 
+# The back is nearly straight; the front rises from the neck to the lower end of the sternum.
 _BODY = (-260, -190, -75, 0, 50, 80, 105, 130, 150, 175, 230)
 _body_width = PchipInterpolator(_BODY, (160, 162, 166, 168, 172, 172, 156, 116, 80, 66, 62))
-_body_depth = PchipInterpolator(_BODY, (112, 114, 116, 114, 112, 108, 100, 86, 72, 66, 66))
+_body_width_arms_up = PchipInterpolator(_BODY, (160, 164, 170, 174, 178, 182, 182, 176, 170, 160, 150))
+_body_front = PchipInterpolator(_BODY, (-120, -123, -126, -118, -100, -82, -64, -48, -44, -42, -44))
+_body_back = PchipInterpolator(_BODY, (120, 124, 128, 130, 130, 128, 122, 108, 96, 88, 86))
 
 APEX, BASE = 132.0, -165.0
 """Heights between which there is lung, in mm."""
@@ -44,12 +47,14 @@ def centre(z: Array | float) -> Array:
     return np.asarray(_cage_centre(np.clip(z, -220, APEX)), np.float32)
 
 
-def body(x: Array, y: Array, z: float) -> Array:
-    """Trunk, shoulders and neck."""
+def body(x: Array, y: Array, z: float, *, arms_down: bool) -> Array:
+    """Trunk, shoulders and neck; raised shoulders stand beside the neck."""
     level = np.clip(z, -260, 230)
-    trunk = superellipse(x, y - 8, float(_body_width(level)), float(_body_depth(level)), 2.55)
-    shoulder = ellipsoid(np.abs(x), y, z, middle=(148, 22, 76), radii=(58, 64, 64))
-    return np.minimum(trunk, shoulder)
+    front, back = float(_body_front(level)), float(_body_back(level))
+    width = _body_width(level) if arms_down else _body_width_arms_up(level)
+    trunk = superellipse(x, y - (front + back) / 2, float(width), (back - front) / 2, 2.5)
+    shoulder = ellipsoid(np.abs(x), y, z, middle=(146, 34, 76), radii=(58, 68, 66))
+    return smooth_union(trunk, shoulder, over=30)
 
 
 def spine_place(z: Array | float) -> Array:
@@ -67,7 +72,7 @@ def diaphragm(x: Array, y: Array) -> Array:
     back = np.clip(y / 90, 0, 1.2) ** 1.5
 
     def dome(middle: float, top: float) -> Array:
-        away = ((x - middle) / 74) ** 2 + ((y + 6) / 94) ** 2
+        away = ((x - middle) / 74) ** 2 + ((y + 12) / np.where(y < -12, 150, 98)) ** 2
         return np.asarray(top - 52 * away * np.sqrt(np.sqrt(away)) - 34 * back, np.float32)
 
     return np.maximum(np.maximum(dome(-62, -76), dome(64, -88)), np.maximum(dome(6, -84), BASE))
@@ -75,9 +80,9 @@ def diaphragm(x: Array, y: Array) -> Array:
 
 def heart(x: Array, y: Array, z: Array | float) -> Array:
     """Heart with the roots of the great vessels, in its sac."""
-    left = ellipsoid(x + 0.25 * (y + 24), y, z, middle=(34, -24, -46), radii=(54, 42, 44), lean=0.35)
-    right = ellipsoid(x, y, z, middle=(-10, -20, -32), radii=(36, 38, 46))
-    base = ellipsoid(x, y, z, middle=(6, -14, 8), radii=(34, 32, 36))
+    left = ellipsoid(x + 0.25 * (y + 38), y, z, middle=(34, -38, -46), radii=(54, 48, 46), lean=0.35)
+    right = ellipsoid(x, y, z, middle=(-10, -32, -32), radii=(36, 38, 46))
+    base = ellipsoid(x, y, z, middle=(6, -20, 8), radii=(34, 32, 36))
     return smooth_union(smooth_union(left, right), base)
 
 
@@ -88,9 +93,12 @@ def lungs(x: Array, y: Array, z: Array | float) -> Array:
     """
     height = np.asarray(z, np.float32)
     middle = 3 + 13 * np.exp(-(((y - centre(z) - 4) / 42) ** 2))
+    low = np.clip((10 - height) / 60, 0, 1)  # fat around the heart reaches the front
+    middle = middle + 26 * low * np.clip((-50 - y) / 40, 0, 1)
     slab = np.asarray(middle - np.abs(x), np.float32)
     above = (diaphragm(x, y) - height) * 0.75
-    top = ellipsoid(np.abs(x), y, np.maximum(height, 62), middle=(46, 12, 62), radii=(62, 84, 68))
+    back = y - centre(z)
+    top = ellipsoid(np.abs(x), back, np.maximum(height, 62), middle=(46, 0, 62), radii=(62, 84, 68))
     inside = np.maximum(cage(x, y, z), np.maximum(slab, above))
     return np.asarray(np.maximum(inside, np.where(height > 62, top, -99)), np.float32)
 
@@ -111,8 +119,8 @@ def spleen(x: Array, y: Array, z: float) -> Array:
 
 
 def liver(x: Array, y: Array, z: float) -> Array:
-    """Liver: what fills the right of the upper abdomen, and a lobe to the left in front."""
-    return np.asarray(0.6 * (x - 28 + 0.5 * (y + 10) + 0.5 * (z + 120)), np.float32)
+    """Liver: the right of the upper abdomen, less and less of it downwards."""
+    return np.asarray(0.7 * (x - 20 + 0.3 * (y + 10) - 0.7 * (z + 120)), np.float32)
 
 
 def superellipse(x: Array, y: Array, width: Array | float, depth: Array | float, power: float) -> Array:

@@ -8,15 +8,18 @@ import numpy.typing as npt
 from plugin.demo.phantom import torso
 from plugin.demo.phantom.canvas import Tubes
 
-LEAF_RADIUS = 0.5
+LEAF_RADIUS = 0.6
 """Radius of the last branches in mm."""
+
+EXPONENT = 2.6
 
 
 def grow(rng: np.random.Generator, root: tuple[float, float, float], leaves: int) -> Tubes:
     """A tree from ``root`` (mm) through the lung on the root's side.
 
     Each point, from the root outwards, joins the node that makes the shortest way to it with a short
-    way to the root; radii follow Murray's law (the cube of a branch is the sum of its twigs' cubes).
+    way to the root; radii follow Murray's law (a power of a branch's radius is the sum of the same of
+    its twigs).
     """
     targets = _points_in_lung(rng, np.sign(root[0]), leaves)
     start = np.asarray(root, np.float32)
@@ -29,11 +32,11 @@ def grow(rng: np.random.Generator, root: tuple[float, float, float], leaves: int
         cost = step + 0.35 * way[:index]
         parents[index] = int(np.argmin(cost))
         way[index] = way[parents[index]] + step[parents[index]]
-    cubes = np.full(len(nodes), LEAF_RADIUS**3)
+    flow = np.full(len(nodes), LEAF_RADIUS**EXPONENT)
     for index in range(len(nodes) - 1, 0, -1):
         if parents[index]:
-            cubes[parents[index]] += cubes[index]
-    radius = np.cbrt(cubes).astype(np.float32)[1:]
+            flow[parents[index]] += flow[index]
+    radius = (flow ** (1 / EXPONENT)).astype(np.float32)[1:]
     return Tubes(np.column_stack([nodes[parents[1:]], nodes[1:], radius, radius * 0.92]))
 
 
