@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plugin.imaging import CtVolume
+from plugin.results import masks
 
 _SPREAD = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8)
 """Where in the lungs each classifier's slice is, from their base to their apex."""
@@ -43,31 +44,27 @@ def key_regions(
     ``classifier-5``: both lungs in slices spread over them, one for each classifier, as viewers set
     numbers on one slice over each other.
     """
-    inside = lungs > 0
-    masks = {
-        "lung-right": lungs == 1,
-        "lung-left": lungs == 2,
-        "findings": findings_mask & inside,
-        "lungs": inside,
-    }
+    counts = masks.counts(lungs, findings_mask)
     slices: dict[str, int] = {}
-    for what, mask in masks.items():
-        area = np.count_nonzero(mask, axis=(1, 2))
+    for what, cells in masks.WHOLE.items():
+        area = counts[:, list(cells)].sum(axis=1)
         if area.any():
             slices[what] = _untaken(area, slices.values())
-    filled = np.flatnonzero(inside.any(axis=(1, 2)))
+    filled = np.flatnonzero(counts[:, 1:].any(axis=1))
     for number, share in enumerate(_SPREAD if filled.size else ()):
         distance = np.abs(filled - np.quantile(filled, share))
-        closeness = np.zeros(len(inside))
+        closeness = np.zeros(len(counts))
         closeness[filled] = 1 / (1 + distance)
         slices[f"classifier-{number}"] = _untaken(closeness, slices.values())
-    return {
-        what: KeyRegion(
+    regions = {}
+    for what, index in slices.items():
+        cells = masks.WHOLE.get(what, masks.WHOLE["lungs"])
+        mask = masks.select(masks.cells(lungs[index], findings_mask[index]), cells)
+        regions[what] = KeyRegion(
             sop_instance_uid=volume.sources[index].header.SOPInstanceUID,
-            outline=outline_of(volume.to_frame(masks.get(what, inside)[index])),
+            outline=outline_of(volume.to_frame(mask)),
         )
-        for what, index in slices.items()
-    }
+    return regions
 
 
 def _untaken(score: npt.NDArray[Any], taken: Collection[int]) -> int:

@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from plugin.imaging import CtVolume
-from plugin.results import concepts
+from plugin.results import concepts, masks
 from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.findings import Algorithm, Findings, Side
 from plugin.results.identity import Identity
@@ -30,19 +30,16 @@ from plugin.results.sr_groups import algorithm_parameters
 
 SegmentationType = Literal["BINARY", "LABELMAP"]
 
-RIGHT_LUNG, LEFT_LUNG = 1, 2
-"""The labels of the lung mask."""
-
 SEGMENTS = ("lung-right", "lung-left", "findings")
 """What is segmented, by the name from which the tracking UIDs are derived."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """One segment: its mask (canonical), what it is, and its colour in sRGB."""
+    """One segment: the cells it is made of, what it is, and its colour in sRGB."""
 
     key: str
-    mask: npt.NDArray[np.bool_]
+    cells: tuple[int, ...]
     category: CodedConcept
     kind: CodedConcept
     side: Side | None
@@ -81,7 +78,8 @@ def build_seg(
             f"masks of shape {lungs.shape} and {findings_mask.shape} for a volume of {volume.hu.shape}"
         )
     overlapping = segmentation_type == "BINARY"
-    parts = [part for part in _parts(lungs, findings_mask, overlapping) if part.mask.any()]
+    voxels = masks.counts(lungs, findings_mask).sum(axis=0)
+    parts = [part for part in _parts(overlapping) if voxels[list(part.cells)].sum() > 0]
     if not parts:
         return None
     if findings.lungs is None:
@@ -89,7 +87,7 @@ def build_seg(
     references = _references(volume, identity)
     segmentation = Segmentation(
         source_images=references,
-        pixel_array=_frames(volume, parts, overlapping),
+        pixel_array=_frames(volume, lungs, findings_mask, parts),
         segmentation_type=segmentation_type,
         segment_descriptions=[
             _description(number, part, findings.lungs.algorithm, identity, label)
@@ -114,27 +112,27 @@ def build_seg(
     return finish(segmentation, kind="seg", source=source, identity=identity, label=label)
 
 
-def _parts(
-    lungs: npt.NDArray[np.uint8], findings_mask: npt.NDArray[np.bool_], overlapping: bool
-) -> list[_Part]:
-    inside = findings_mask & (lungs > 0)
+def _parts(overlapping: bool) -> list[_Part]:
     suffix = "" if overlapping else "-clear"
-    sides = ((Side.RIGHT, RIGHT_LUNG, (79, 148, 205)), (Side.LEFT, LEFT_LUNG, (102, 187, 106)))
+    sides = (
+        (Side.RIGHT, masks.RIGHT, (79, 148, 205)),
+        (Side.LEFT, masks.LEFT, (102, 187, 106)),
+    )
     parts = [
         _Part(
             key=f"lung-{side.value}{suffix}",
-            mask=(lungs == value) if overlapping else (lungs == value) & ~inside,
+            cells=masks.WHOLE[f"lung-{side.value}"] if overlapping else (cell,),
             category=concepts.ANATOMY,
             kind=concepts.LUNG,
             side=side,
             colour=colour,
         )
-        for side, value, colour in sides
+        for side, cell, colour in sides
     ]
     parts.append(
         _Part(
             key="findings",
-            mask=inside,
+            cells=masks.WHOLE["findings"],
             category=concepts.ABNORMAL,
             kind=concepts.OPACITY,
             side=None,
@@ -144,17 +142,28 @@ def _parts(
     return parts
 
 
-def _frames(volume: CtVolume, parts: list[_Part], overlapping: bool) -> npt.NDArray[np.uint8]:
-    """The masks as the source stores its frames: (frames, rows, columns, segments) where they overlap,
-    else one label map (frames, rows, columns)."""
-    if overlapping:
-        # Each segment's frames lie together in memory: they are written segment by segment.
-        frames = np.stack([volume.to_frame(part.mask) for part in parts]).view(np.uint8)
-        return np.moveaxis(frames, 0, -1).view(_SegmentStack)
-    labels = np.zeros(volume.hu.shape, np.uint8)
-    for number, part in enumerate(parts, start=1):
-        labels[part.mask] = number
-    return np.ascontiguousarray(volume.to_frame(labels).astype(np.uint8))
+def _frames(
+    volume: CtVolume,
+    lungs: npt.NDArray[np.uint8],
+    findings_mask: npt.NDArray[np.bool_],
+    parts: list[_Part],
+) -> npt.NDArray[np.uint8]:
+    """The segments as the source stores its frames: (frames, rows, columns, segments) where they share
+    cells, else one label map (frames, rows, columns)."""
+    shape = (lungs.shape[0], *volume.to_frame(lungs[0]).shape)
+    used = [cell for part in parts for cell in part.cells]
+    overlapping = len(used) > len(set(used)) or len(parts) == 1
+    # Each segment's frames lie together in memory: they are written segment by segment.
+    stack = np.zeros((len(parts), *shape) if overlapping else shape, np.uint8)
+    for k, (lung, finding) in enumerate(zip(lungs, findings_mask, strict=True)):
+        cells = volume.to_frame(masks.cells(lung, finding)).astype(np.uint8)
+        for number, part in enumerate(parts):
+            mask = masks.select(cells, part.cells)
+            if overlapping:
+                stack[number, k] = mask
+            else:
+                stack[k][mask] = number + 1
+    return np.moveaxis(stack, 0, -1).view(_SegmentStack) if overlapping else stack
 
 
 def _description(
