@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,10 @@ from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, lite_classifier
 from export.networks.published import xray_b5
 from export.paths import ONNX_MODELS, runs_folder
-from plugin.cards import Card, Equalise, ModelInput, ModelOutput, OutputClass, Resize
+from plugin.cards import Card, Equalise, Intensity, ModelInput, ModelOutput, OutputClass, Resize
 
 _log = logging.getLogger(__name__)
-_FOLDS = 5
+FOLDS = 5
 _PROD = "prod"
 
 
@@ -49,14 +49,15 @@ class XrayModel:
     variants: int = 2
     spoiled: int = 2
     rank: int = 100
+    intensity: Intensity = field(default_factory=Equalise)
 
     @property
     def input(self) -> ModelInput:
-        """Equalised, stretched to the network's size: the same for training and the plugin."""
+        """The picture stretched to the network's size: the same for training and the plugin."""
         return ModelInput(
             name="image",
             shape=(1, 3, *self.size),
-            intensity=Equalise(),
+            intensity=self.intensity,
             resize=Resize(mode="stretch"),
             mean=MEAN,
             std=STD,
@@ -71,7 +72,11 @@ class XrayModel:
         torch.manual_seed(0)
         return self.build().eval()
 
-    def _examples(self, samples: list[Sample]) -> Examples:
+    def examples(self, samples: list[Sample]) -> Examples:
+        """The samples' features, labels and weights; features are made once and then read.
+
+        After a change of ``cxr_variants`` the model's folder of runs has to be emptied.
+        """
         folder = runs_folder(self.name)
         extract = extractor(self.start(), self.schedule.frozen, self.input, folder)
         key = f"{self.schedule.frozen} {self.input}"
@@ -82,9 +87,9 @@ class XrayModel:
     def train(self) -> None:
         """Train TRAIN and PROD; those whose checkpoint is there are left out."""
         samples, folder = self.samples(), runs_folder(self.name)
-        examples = self._examples(samples)
-        out = xray_measures.fold_of(samples, _FOLDS)
-        for run in [*range(_FOLDS), _PROD]:
+        examples = self.examples(samples)
+        out = xray_measures.fold_of(samples, FOLDS)
+        for run in [*range(FOLDS), _PROD]:
             checkpoint = folder / f"{run}.pt"
             if checkpoint.is_file():
                 continue
@@ -104,11 +109,11 @@ class XrayModel:
     def evaluate(self) -> Measured:
         """Out-of-fold figures of the TRAIN networks, and the shortcut checks."""
         samples, command = self.samples(), f"./run export evaluate {self.name}"
-        examples = self._examples(samples)
-        out = xray_measures.fold_of(samples, _FOLDS)
-        networks = [self.trained(run) for run in range(_FOLDS)]
+        examples = self.examples(samples)
+        out = xray_measures.fold_of(samples, FOLDS)
+        networks = [self.trained(run) for run in range(FOLDS)]
         measured = xray_measures.measure(
-            samples, self._left_out(networks, out, examples.features.maps), command
+            samples, self.left_out(networks, out, examples.features.maps), command
         )
         films = [sample.film for sample in samples if sample.kind == FILM]
         frontal = np.array([film.frontal and film.ieee8023 for film in films])
@@ -118,7 +123,7 @@ class XrayModel:
 
         def covid_of(pictures: list[Picture]) -> Array:
             """The COVID probability of the ieee8023 frontal films, by networks that left them out."""
-            logits = self._left_out(networks, out[: len(films)][frontal], extract(pictures).maps)
+            logits = self.left_out(networks, out[: len(films)][frontal], extract(pictures).maps)
             return softmax(logits / measured.temperature, axis=1)[:, COVID]
 
         checks = [
@@ -127,7 +132,7 @@ class XrayModel:
         ]
         return measured.model_copy(update={"shortcut_checks": tuple(checks)})
 
-    def _left_out(
+    def left_out(
         self, networks: list[AttentionClassifier], out: Labels, maps: npt.NDArray[np.float16]
     ) -> Array:
         """Logits (n, classes) of each sample by the network that left out its fold ``out`` (n,)."""

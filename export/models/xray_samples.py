@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ FILM, EVERYDAY = "film", "everyday"
 GROUP_WEIGHTS = {
     "COVID": 1.0,
     "NON-COVID of ieee8023": 1.0,
-    "NON-COVID elsewhere": 0.7,
+    "NON-COVID elsewhere": 0.6,
     "REJECTION": 0.5,
     "spoiled": 0.5,
 }
@@ -81,11 +81,13 @@ def plan(films: list[Film], *, variants: int, spoiled: int, seed: int = 0) -> li
     return samples
 
 
-def weights(samples: list[Sample]) -> npt.NDArray[np.float64]:
-    """The weight of each sample, so that groups weigh as in GROUP_WEIGHTS; the mean is 1."""
+def weights(
+    samples: list[Sample], groups_weigh: Mapping[str, float] = GROUP_WEIGHTS
+) -> npt.NDArray[np.float64]:
+    """The weight of each sample, so that groups weigh as in ``groups_weigh``; the mean is 1."""
     groups = np.array([sample.group for sample in samples])
     weight = np.zeros(len(samples))
-    for group, total in GROUP_WEIGHTS.items():
+    for group, total in groups_weigh.items():
         member = groups == group
         weight[member] = total / max(int(member.sum()), 1)
     return weight * len(samples) / weight.sum()

@@ -18,13 +18,14 @@ ROLES: dict[str, Role] = {"COVID": "finding", "NON-COVID": "other", "REJECTION":
 CARD: dict[str, Any] = {
     "title": "Chest X-ray: COVID-19, other, or rejected",
     "training_data": (
-        "1,789 X-rays of 8 bits, at most 400 pixels wide or high: 400 COVID-19 and 99 other frontal "
-        "films of covid-chestxray-dataset (ieee8023), 1,000 of NIH ChestX-ray (half pneumonia, half no "
-        "finding), 290 to reject (laterals, CT pictures, hands and bones). Everyday variants of them, "
-        "and frontal films spoiled on purpose (cropped, blurred, wrongly exposed, noisy, turned, "
-        "upside down, inverted). Start: EfficientNet weights of ImageNet (Apache-2.0) where the "
-        "architecture names it. The shipped network was trained on all of it; the figures are those of "
-        "five networks trained alike, each measured on the patients that it did not see."
+        "1,777 X-rays of 8 bits, at most 400 pixels wide or high: 400 COVID-19 and 95 other frontal films "
+        "of covid-chestxray-dataset (ieee8023), 1,000 of NIH ChestX-ray (half pneumonia, half no finding), "
+        "282 to reject (laterals, CT pictures, hands and bones; seven more that plainly show a frontal "
+        "chest were left out). Everyday variants of them (position, zoom, gamma, sharpness, compression, "
+        "frames, mirroring), and frontal films spoiled on purpose (cropped, blurred, wrongly exposed, "
+        "noisy, turned, upside down, inverted). The groups are weighted: the 95 weigh as much as the 400. "
+        "The shipped network (PROD) was trained on all of it; the figures are those of five networks "
+        "trained alike (TRAIN), each measured on the fifth of the patients that it did not see."
     ),
     "training_licence": (
         "covid-chestxray-dataset: licence per image, often unstated or non-commercial; NIH ChestX-ray: "
@@ -37,8 +38,8 @@ CARD: dict[str, Any] = {
     ),
     "limits": (
         "COVID-19 films come from one collection and nearly all others from another, so the pooled "
-        "figures are confounded with the source; the figures within ieee8023 are the honest ones, on 99 "
-        "films of 59 patients without COVID-19. Other pneumonias look alike. Children, portable films "
+        "figures are confounded with the source; the figures within ieee8023 are the honest ones, on 95 "
+        "films of 57 patients without COVID-19. Other pneumonias look alike. Children, portable films "
         "with many devices and films after treatment are hardly represented. Films read at 256 pixels "
         "or so: small findings are not seen. Trained on pictures from publications and web pages, not "
         "on originals from a PACS. Prevalence in the training data is not that of any hospital."

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import WeightedRandomSampler
 
 from export.models.xray_samples import Features
@@ -35,15 +36,15 @@ class Schedule:
     ``frozen``: parts of the trunk left as they are; ``regularisation``: C of the logistic regression;
     ``epochs`` of ``draws`` samples each; ``frozen_statistics``: batch normalisation keeps those of
     the pretraining, which few and weighted samples would spoil; ``mix``: alpha of mix-up (Zhang et
-    al. 2018), on the features.
+    al. 2018), on the features; 0 for none.
     """
 
     frozen: int
-    regularisation: float = 3e-3
-    epochs: int = 0
+    regularisation: float = 1e-3
+    epochs: int = 4
     draws: int = 3000
     batch: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     weight_decay: float = 1e-2
     frozen_statistics: bool = True
     mix: float = 0.2
@@ -103,7 +104,10 @@ def _training_mode(tail: Tail, frozen_statistics: bool) -> None:
 
 
 def fine_tune(network: AttentionClassifier, examples: Examples, schedule: Schedule, seed: int) -> None:
-    """Train the parts after the frozen ones, and the classifier, by weighted draws of samples."""
+    """Train the parts after the frozen ones, and the classifier, by weighted draws of samples.
+
+    What stays is the running average of the weights, which generalises better than the last step's.
+    """
     maps, labels = examples.features.maps, examples.labels
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
@@ -113,15 +117,17 @@ def fine_tune(network: AttentionClassifier, examples: Examples, schedule: Schedu
     steps = schedule.epochs * (schedule.draws // schedule.batch)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.learning_rate, steps)
     sampler = WeightedRandomSampler(examples.weights.tolist(), schedule.draws)
-    beta = torch.distributions.Beta(schedule.mix, schedule.mix)
+    mix = torch.distributions.Beta(schedule.mix, schedule.mix) if schedule.mix else None
     _training_mode(tail, schedule.frozen_statistics)
+    average = AveragedModel(tail, multi_avg_fn=get_ema_multi_avg_fn(0.99), use_buffers=True)
     for epoch in range(schedule.epochs):
         drawn, losses = np.array(list(sampler)), []
         for start in range(0, schedule.draws - schedule.batch + 1, schedule.batch):
             chosen = drawn[start : start + schedule.batch]
             inputs = torch.from_numpy(maps[chosen]).to(device).float()
             targets = torch.from_numpy(labels[chosen]).to(device)
-            share, other = float(beta.sample()), torch.randperm(len(chosen), device=device)
+            share = float(mix.sample()) if mix else 1.0
+            other = torch.randperm(len(chosen), device=device)
             logits = tail(share * inputs + (1 - share) * inputs[other])
             loss = share * functional.cross_entropy(logits, targets)
             loss = loss + (1 - share) * functional.cross_entropy(logits, targets[other])
@@ -129,8 +135,10 @@ def fine_tune(network: AttentionClassifier, examples: Examples, schedule: Schedu
             loss.backward()
             optimiser.step()
             decay.step()
+            average.update_parameters(tail)
             losses.append(loss.item())
         _log.info("epoch %d of %d: loss %.3f", epoch + 1, schedule.epochs, np.mean(losses))
+    tail.load_state_dict(average.module.state_dict())
     network.cpu().eval()
 
 
