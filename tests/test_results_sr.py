@@ -21,6 +21,7 @@ from results_factory import (
     IDENTITY,
     LABEL,
     SERIES,
+    algorithm,
     ct_findings,
     grid,
     lungs_on,
@@ -368,3 +369,17 @@ def test_dcmtk_reads_the_same_numbers(tmp_path: Path) -> None:
 def test_sources_are_needed() -> None:
     with pytest.raises(ValueError, match="at least one source"):
         build_sr(findings=ct_findings(), sources=[], identity=IDENTITY, label=LABEL)
+
+
+def test_classifiers_of_one_image_have_frames_of_their_own() -> None:
+    first, second = (replace(xray_findings().classifications[0], algorithm=algorithm(n)) for n in "ab")
+    ds = xray_report(Findings(modality="xray", classifications=(first, second)))
+    frames = [
+        np.array(item.GraphicData).reshape(-1, 2)
+        for region in groups(ds, shown=True).values()
+        for item in region.ContentSequence
+        if item.ValueType == "SCOORD"
+    ]
+    rows, columns = xray().pixels.shape
+    assert frames[0].max(axis=0) == pytest.approx([0.8 * columns, 0.8 * rows])
+    assert (frames[1].max(axis=0) < frames[0].max(axis=0)).all()

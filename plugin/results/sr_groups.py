@@ -80,7 +80,7 @@ class _Context:
     def shown(
         self, what: str, tracking: TrackingIdentifier, place: int = 0
     ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-        """The twin of a group: the region where it is best seen, else the whole of an image.
+        """The twin of a group: the region where it is best seen, else an image as a whole.
 
         ``place`` tells apart what has no region, so that not all is shown at the same one.
         """
@@ -93,7 +93,9 @@ class _Context:
             image = self.references[(count // 2 + place) % count]
             # A rejected series may lack its size: a pixel is still a place.
             size = image.get("Rows") or 1, image.get("Columns") or 1
-            outline = whole_image(*size, inset=0.08 * min(place, 5) if count == 1 else 0.0)
+            # Of a single image a frame within it, each smaller than the one before: viewers set the
+            # numbers beside the frame, where there has to be room for them.
+            outline = whole_image(*size, inset=0.2 + 0.05 * min(place, 4) if count == 1 else 0.0)
         return PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
             referenced_region=ImageRegion(
