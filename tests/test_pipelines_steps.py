@@ -1,0 +1,86 @@
+"""What probabilities say at the operating points of a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plugin.cards import Role, read_card
+from plugin.models import Model, available_providers, load_model
+from plugin.pipelines import steps
+from plugin.pipelines.reading import Stages
+from plugin.results.findings import ClassProbability, Severity
+from plugin.settings import read_settings
+from tests.conftest import ROOT
+
+XRAY = next(
+    path.parent
+    for path in sorted((ROOT / "onnx_models").glob("*/card.json"))
+    if read_card(path.parent).modality == "xray"
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model(Path(XRAY), thresholds={}, providers=available_providers("cpu"), threads=1)
+
+
+def _classes(finding: float, other: float, reject: float) -> tuple[ClassProbability, ...]:
+    given: tuple[tuple[str, Role, float, float], ...] = (
+        ("COVID", "finding", finding, 0.3),
+        ("NON-COVID", "other", other, 0.5),
+        ("REJECTION", "reject", reject, 0.4),
+    )
+    return tuple(
+        ClassProbability(name=n, meaning=n, code=None, role=r, probability=p, threshold=t)
+        for n, r, p, t in given
+    )
+
+
+@pytest.mark.parametrize(
+    ("finding", "other", "reject", "called"),
+    [
+        (0.30, 0.60, 0.10, "COVID"),
+        (0.29, 0.61, 0.10, "NON-COVID"),
+        (0.10, 0.20, 0.70, "NON-COVID"),
+    ],
+)
+def test_the_finding_is_called_at_its_operating_point(
+    model: Model, finding: float, other: float, reject: float, called: str
+) -> None:
+    said = steps.classification(model, _classes(finding, other, reject))
+    assert said.called == called
+    assert said.positive == (called == "COVID")
+    assert said.finding.probability == finding
+
+
+def test_a_network_rejects_at_its_operating_point(model: Model) -> None:
+    assert steps.network_verdict(model, _classes(0.3, 0.31, 0.39)).accepted
+    verdict = steps.network_verdict(model, _classes(0.3, 0.3, 0.4))
+    assert not verdict.accepted
+    assert [(r.code, r.severity) for r in verdict.remarks] == [("network_rejection", Severity.REJECT)]
+    assert "0.40" in verdict.remarks[0].message
+
+
+def test_a_network_without_such_a_class_rejects_nothing(model: Model) -> None:
+    assert steps.network_verdict(model, _classes(0.1, 0.1, 0.9)[:2]).accepted
+
+
+def test_the_settings_label_the_results() -> None:
+    section = {"SeriesDescription": "Clinic X", "SeriesNumbers": {"Sr": 77}, "Language": "pt"}
+    label = steps.label_of(read_settings({"ChestAI": section}))
+    assert (label.description, label.numbers["sr"], label.language) == ("Clinic X", 77, "pt")
+
+
+def test_stages_add_up_and_tell_where_they_are() -> None:
+    told: list[tuple[str, float]] = []
+    stages = Stages(lambda stage, progress: told.append((stage, progress)))
+    stages.enter("decode")
+    stages.progress(0.5)
+    stages.enter("classify")
+    stages.enter("decode")
+    stages.end()
+    assert told == [("decode", 0.0), ("decode", 0.5), ("classify", 0.0), ("decode", 0.0)]
+    assert set(stages.timings) == {"decode", "classify"}
+    assert all(seconds >= 0 for seconds in stages.timings.values())
