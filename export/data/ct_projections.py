@@ -54,17 +54,19 @@ def heal(volume: Volume, windowed: Float, draw: np.random.Generator) -> Float:
     return healed
 
 
-def implant(volume: Volume, windowed: Float, draw: np.random.Generator) -> tuple[Float, Mask]:
+def implant(
+    volume: Volume, windowed: Float, draw: np.random.Generator, most: float = 0.3
+) -> tuple[Float, Mask]:
     """The volume with made-up opacities in its lungs, and their mask; for training only.
 
-    Blobs of some 3-8 cm covering 3 to 30 % of the lungs take up 40 to 90 % of the way to a value between
-    ground glass and consolidation.
+    Blobs of some 3-8 cm covering 3 % to ``most`` of the lungs take up 40 to 90 % of the way to a value
+    between ground glass and consolidation.
     """
     extent = np.array(volume.hu.shape) * volume.spacing
     coarse = draw.standard_normal(np.maximum(3, np.rint(extent / draw.uniform(20, 50))).astype(int))
     zoom = np.array(volume.hu.shape) / coarse.shape
     field = ndimage.zoom(coarse.astype(np.float32), zoom, order=1)
-    limit = np.quantile(field[volume.lung], 1 - draw.uniform(0.03, 0.3))
+    limit = np.quantile(field[volume.lung], 1 - draw.uniform(0.03, most))
     mask = volume.lung & (field > limit)
     strength = draw.uniform(0.4, 0.9) * np.clip((field[mask] - limit) * 4, 0.2, 1)
     changed = windowed.copy()

@@ -152,6 +152,19 @@ def deform(values: Tensor, draw: torch.Generator, *, flip: bool, vertical: bool 
     return functional.grid_sample(values, grid, padding_mode="zeros", align_corners=False)
 
 
+def bend(values: Tensor, draw: torch.Generator) -> Tensor:
+    """Columns scaled by up to a third and shifted by a sixth, smoothly changing from row to row."""
+    count = len(values)
+    still = torch.eye(2, 3).expand(count, 2, 3)
+    grid = functional.affine_grid(still, list(values.shape), align_corners=False).clone()
+    row = grid[..., 1]
+    scale, bow = (_uniform((count, 1, 1), -0.2, 0.2, draw) for _ in range(2))
+    lean, curve = (_uniform((count, 1, 1), -0.1, 0.1, draw) for _ in range(2))
+    grid[..., 0] *= torch.exp(scale * row + bow * row.square())
+    grid[..., 0] += lean * row + curve * row.square()
+    return functional.grid_sample(values, grid, padding_mode="zeros", align_corners=False)
+
+
 def vary_intensity(image: Tensor, draw: torch.Generator, most_noise: float = 0.05) -> Tensor:
     """Blur, gain about soft tissue, shift (60 HU), gamma and noise; (N, 1, H, W) in [0, 1]."""
     count, size = len(image), image.shape[-1]

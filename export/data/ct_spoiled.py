@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.data.ct import NOT_CHESTS, Volume, load_hu
-from export.data.ct_projections import HIGH, LOW, Float, Sample, project
+from export.data.ct_projections import HIGH, LOW, Float, Sample, implant, project
 from plugin.analysis import preprocess
 
 ACCEPT, REJECT = 0, 1
@@ -111,19 +111,24 @@ def lung_extent(lung: npt.NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def chest_samples(volume: Volume, count: int, draw: Draw) -> Iterator[Sample]:
-    """The chest as it is, ``count`` whole variants, and ``count`` over all kinds of spoiling."""
+    """The chest as it is, ``count`` whole variants, and ``count`` over all kinds of spoiling.
+
+    Every third is made from the chest with opacities implanted in up to 70 % of its lungs, for training
+    only: ill lungs are lungs.
+    """
     values = preprocess.window(volume.hu, LOW, HIGH)
+    ill, _ = implant(volume, values, draw, most=0.7)
     first, last = lung_extent(volume.lung)
     yield Sample(project(values, "sagittal"), ACCEPT, volume.name, "as stored")
-    for _ in range(count):
-        part = field_of_view(_whole(values, first, last, draw), draw)
-        yield Sample(project(part, "sagittal"), ACCEPT, volume.name, "whole")
+    kinds = [("whole", _whole, ACCEPT)] * count
     for kind, cut in SPOILED.items():
-        for _ in range(max(2, round(count / len(SPOILED)))):
-            part = cut(values, first, last, draw)
-            if len(part) >= FEWEST:
-                part = field_of_view(part, draw)
-                yield Sample(project(part, "sagittal"), REJECT, volume.name, kind)
+        kinds += [(kind, cut, REJECT)] * max(2, round(count / len(SPOILED)))
+    for number, (kind, cut, label) in enumerate(kinds):
+        altered = number % 3 == 2
+        part = cut(ill if altered else values, first, last, draw)
+        if len(part) >= FEWEST:
+            picture = project(field_of_view(part, draw), "sagittal")
+            yield Sample(picture, label, volume.name, kind, not altered)
 
 
 def other_samples(name: str, count: int, draw: Draw) -> Iterator[Sample]:

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from export.data.ct_segment import Batch, Sampler
 
 _log = logging.getLogger(__name__)
-CHECKPOINT_EVERY = 100
+CHECKPOINT_EVERY = 25
 
 
 @dataclass(frozen=True)
