@@ -16,7 +16,7 @@ WORKDIR /opt/orthanc-chest-ai
 COPY run ./
 COPY plugin/requirements.txt plugin/requirements-cpu.txt plugin/requirements-gpu.txt plugin/
 RUN CHEST_AI_ACCELERATOR=$ACCELERATOR ./run install \
-    && apt-get -q install --no-install-recommends -y curl \
+    && apt-get -qq install --no-install-recommends -y curl \
     && rm -rf /var/lib/apt/lists/* /root/.cache
 
 COPY LICENSE README.md orthanc.json ./
