@@ -26,7 +26,8 @@ class Ledger:
         """Open (and create) the ledger at an SQLAlchemy URL. Raises sqlalchemy.exc.SQLAlchemyError."""
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _use_write_ahead_log)
+            sa.event.listen(self._engine, "connect", _set_up_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_writing)
         METADATA.create_all(self._engine)
 
     def close(self) -> None:
@@ -252,7 +253,14 @@ class Ledger:
         connection.execute(sa.update(SERIES).where(SERIES.c.series == series).values(**values))
 
 
-def _use_write_ahead_log(connection: Any, _record: Any) -> None:
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin as _begin_writing says
     # FULL: a commit is on the disk when it returns, also where the machine loses its power.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_writing(connection: Connection) -> None:
+    # A transaction that reads first and then writes fails at once, without waiting, where another
+    # thread has written in between; one that takes the write lock at its start waits for its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

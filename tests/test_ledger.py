@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,3 +161,30 @@ def test_series_without_news_are_found(ledger: Ledger) -> None:
     assert ledger.still_receiving(time.time() + 1) == [SERIES]
     ledger.make_due(SERIES)
     assert ledger.claim() is not None
+
+
+def test_many_threads_wait_for_their_turn(ledger: Ledger) -> None:
+    many = {f"{number:08x}" + SERIES[8:]: "ct" for number in range(40)}
+    ledger.advance(1, many, dict.fromkeys(many, time.time()))
+    errors: list[Exception] = []
+    claimed: list[str] = []
+
+    def work() -> None:
+        try:
+            while (entry := ledger.claim()) is not None:
+                claimed.append(entry.series)
+                ledger.begin(entry.series, "content")
+                ledger.storing(entry.series, ["a"])
+                _settle(ledger, entry.series, State.DONE)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for position in range(2, 30):
+        ledger.advance(position, {}, {})
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert sorted(claimed) == sorted(many), "one was claimed twice or never"
