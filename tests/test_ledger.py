@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from plugin.ledger import Ledger, State
 
@@ -176,7 +177,7 @@ def test_many_threads_wait_for_their_turn(ledger: Ledger) -> None:
                 ledger.begin(entry.series, "content")
                 ledger.storing(entry.series, ["a"])
                 _settle(ledger, entry.series, State.DONE)
-        except Exception as error:
+        except SQLAlchemyError as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
