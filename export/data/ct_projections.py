@@ -123,16 +123,13 @@ def slabs(
 ) -> Iterator[Sample]:
     """About ``count`` slabs of one volume, 8 mm to all of the lungs thick, and whole projections.
 
-    For training also from an altered volume (findings healed, or implanted where there are none), so
-    that every position in every body is seen with and without findings.
+    For training also from the volume with its findings healed, so that every position in these bodies is
+    seen with and without findings.
     """
     windowed = preprocess.window(volume.hu, LOW, HIGH)
     kinds = [(windowed, volume.lesion, "")]
     if training and volume.lesion.any():
         kinds.append((heal(volume, windowed, draw), np.zeros_like(volume.lesion), "healed "))
-    elif training:
-        kinds.append((*implant(volume, windowed, draw), "implanted "))
-        kinds.append((*implant(volume, windowed, draw), "implanted "))
     for values, lesion, alteration in kinds:
         stack = _stack(volume, values, axis, lesion)
         yield from _whole(volume, stack, alteration)

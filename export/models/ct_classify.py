@@ -37,8 +37,7 @@ def text(words: str) -> CardText:
             f"Random {words} slabs (8 mm to all of the lungs) and whole {words} mean projections of 15 "
             "COVID-19 CTs (COVID-19-CT-Seg) and six chest CTs without COVID-19, labelled by experts' "
             "masks: positive from 2 % of the slab's lung and 3 mL on, negative without any. In training "
-            "also the same volumes with the findings digitally filled by healthy lung, as negatives, and "
-            "made-up opacities in the lungs of those without, as positives."
+            "also the same volumes with the findings digitally filled by healthy lung, as negatives."
         ),
         intended_use=(
             "Research: evidence in the mean projection for opacities as in COVID-19 pneumonia. It tells "
