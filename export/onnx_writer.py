@@ -86,7 +86,9 @@ def check_agreement(
     for output, torch_values, values in zip(session.get_outputs(), expected, got, strict=True):
         reference = torch_values.numpy()
         difference = float(np.abs(values - reference).max())
-        if difference > tolerance * max(1.0, float(np.abs(reference).max())):
+        allowed = tolerance * max(1.0, float(np.abs(reference).max()))
+        # Written so that a difference that is no number is a disagreement too.
+        if not difference <= allowed:
             raise RuntimeError(f"{path}: output {output.name} differs by {difference:.2g}")
     return list(got)
 

@@ -59,6 +59,13 @@ def test_float16_storage_halves_the_file_and_keeps_the_answer(
     assert onnx.TensorProto.FLOAT16 in types
 
 
+def test_outputs_that_are_no_numbers_are_an_error(network: AttentionClassifier, tmp_path: Path) -> None:
+    with torch.no_grad():
+        network.bias[0] = float("nan")
+    with pytest.raises(RuntimeError, match="output logits differs"):
+        _write(network, tmp_path)
+
+
 def test_disagreement_is_an_error(network: AttentionClassifier, tmp_path: Path) -> None:
     _write(network, tmp_path)
     with torch.no_grad():

@@ -96,16 +96,17 @@ def _covid_figures(table: Table, threshold: float) -> list[Figure]:
         ("ieee8023", table.frontal & table.ieee8023, "frontal films of ieee8023", ""),
         ("pooled", table.frontal, "frontal films of ieee8023 and NIH", "classes differ in source"),
     ):
-        for name, statistic in (
-            ("AUC COVID against NON-COVID", auc),
-            ("sensitivity for COVID", rate_at_least(threshold, 1)),
-            ("specificity for COVID", rate_below(threshold, 0)),
+        covid = table.labels == COVID
+        for name, statistic, members in (
+            ("AUC COVID against NON-COVID", auc, chosen),
+            ("sensitivity for COVID", rate_at_least(threshold, 1), chosen & covid),
+            ("specificity for COVID", rate_below(threshold, 0), chosen & ~covid),
         ):
             found.append(
                 table.one(
                     f"{name}, {group}",
                     statistic,
-                    chosen,
+                    members,
                     positive=COVID,
                     measured_on=f"{words}, patients left out",
                     remark=remark,
@@ -118,8 +119,8 @@ def _rejection_figures(table: Table, threshold: float) -> list[Figure]:
     rejected, words = rate_at_least(threshold, 1), "films as they are, patients left out"
     rows: list[tuple[str, Statistic, Chosen, str]] = [
         ("AUC REJECTION against frontal", auc, table.films, words),
-        ("REJECTION rejected", rejected, table.films, words),
-        ("frontal films rejected", rate_at_least(threshold, 0), table.films, words),
+        ("REJECTION rejected", rejected, table.films & ~table.frontal, words),
+        ("frontal films rejected", rate_at_least(threshold, 0), table.frontal, words),
     ]
     spoiled = "frontal films spoiled on purpose, patients left out"
     rows += [(f"rejected of: {kind}", rejected, table.kinds == kind, spoiled) for kind in SPOILED]
