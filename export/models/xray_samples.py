@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ class _Frozen(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """``maps`` (samples, c, h, w) after the frozen parts, float16; ``pooled`` (samples, channels)."""
+    """``maps`` (samples, c, h, w) after the frozen parts, float16; ``pooled`` (samples, channels), or no
+    channels where nothing is frozen."""
 
     maps: npt.NDArray[np.float16]
     pooled: npt.NDArray[np.float32]
@@ -120,8 +122,11 @@ def extractor(
 ) -> Callable[[list[Picture]], Features]:
     """A function from pictures to Features, by ONNX Runtime, several times faster than PyTorch here.
 
-    Without frozen parts the maps are the prepared pictures' first channel: all channels are equal.
+    Without frozen parts the maps are the prepared pictures' first channel, for all channels are equal,
+    and nothing is pooled.
     """
+    if frozen == 0:
+        return partial(_pictures, spec)
     path = folder / "frozen.onnx"
     program = torch.onnx.export(
         _Frozen(network, frozen).eval(), (torch.zeros(spec.shape),), dynamo=True, verbose=False
@@ -135,14 +140,16 @@ def extractor(
     name = session.get_inputs()[0].name
 
     def extract(pictures: list[Picture]) -> Features:
-        maps, pooled = [], []
-        for picture in pictures:
-            features, means = session.run(None, {name: prepare(spec, picture)[None]})
-            maps.append((features[0] if frozen else features[0, :1]).astype(np.float16))
-            pooled.append(means[0])
-        return Features(np.stack(maps), np.stack(pooled))
+        found = [session.run(None, {name: prepare(spec, picture)[None]}) for picture in pictures]
+        maps = np.concatenate([features for features, _ in found]).astype(np.float16)
+        return Features(maps, np.concatenate([pooled for _, pooled in found]))
 
     return extract
+
+
+def _pictures(spec: ModelInput, pictures: list[Picture]) -> Features:
+    maps = np.stack([prepare(spec, picture)[:1] for picture in pictures]).astype(np.float16)
+    return Features(maps, np.zeros((len(pictures), 0), dtype=np.float32))
 
 
 def features_of(

@@ -168,9 +168,10 @@ def pooled(
 
 
 def fit(start: AttentionClassifier, examples: Examples, schedule: Schedule, seed: int) -> AttentionClassifier:
-    """A trained copy of ``start``: linear probe, then fine-tuning for the schedule's epochs."""
+    """A trained copy of ``start``: linear probe where parts are frozen, then the schedule's epochs."""
     network = copy.deepcopy(start).eval()
-    probe(network, examples, schedule.regularisation)
+    if schedule.frozen:
+        probe(network, examples, schedule.regularisation)
     if schedule.epochs:
         fine_tune(network, examples, schedule, seed)
     return network
