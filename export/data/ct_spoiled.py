@@ -120,7 +120,7 @@ def chest_samples(volume: Volume, count: int, draw: Draw) -> Iterator[Sample]:
     ill, _ = implant(volume, values, draw, most=0.7)
     first, last = lung_extent(volume.lung)
     yield Sample(project(values, "sagittal"), ACCEPT, volume.name, "as stored")
-    kinds = [("whole", _whole, ACCEPT)] * count
+    kinds: list[tuple[str, Cut, int]] = [("whole", _whole, ACCEPT)] * count
     for kind, cut in SPOILED.items():
         kinds += [(kind, cut, REJECT)] * max(2, round(count / len(SPOILED)))
     for number, (kind, cut, label) in enumerate(kinds):
