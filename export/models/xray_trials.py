@@ -25,7 +25,7 @@ from export.networks.lite import Variant, lite_classifier
 from plugin.cards import Equalise, Intensity, Percentiles
 
 _SHIPPED = MODELS[0]
-#: In place of the weight in GROUP_WEIGHTS: as many films as there are, or nearly none but ieee8023's.
+#: In place of the weight of "NON-COVID elsewhere" in GROUP_WEIGHTS.
 _OTHER_WEIGHTS = {"NIH weighs 2": 2.0, "NIH weighs 0.1": 0.1}
 
 
