@@ -213,6 +213,7 @@ def available_providers(wanted: str) -> list[str]:
         return [CPU]
     if not _nvidia_driver():
         return [CPU]
+    onnxruntime.preload_dlls()  # CUDA and cuDNN from their wheels, where the host has none
     return [CUDA, CPU]
 
 
