@@ -46,7 +46,9 @@ def text(words: str) -> CardText:
         limits=(
             "Very small evidence: 15 patients with findings from two collections, six without from "
             "others. Whole-volume figures are confounded by the source, and only six volumes are "
-            "negative. Slight or small opacities vanish in a mean over the whole chest. Other "
+            "negative. Whole chests with and without findings of one patient are told apart poorly: slight "
+            "or small opacities vanish in a mean over the whole chest. The segmentation's share of lung "
+            "is the firmer evidence. Other "
             "consolidation, tumours and atelectasis are not told apart."
         ),
     )

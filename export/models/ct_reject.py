@@ -28,14 +28,15 @@ TEXT = CardText(
     training_data=(
         "21 chest CTs (15 of COVID-19-CT-Seg; LIDC-IDRI, Lung-PET-CT-Dx, COPDGene, LungSeg3D), parts cut "
         "from them digitally (apex, base or one lung missing, few slices, turned), one CT of head and "
-        "neck and one of the abdomen."
+        "neck and one of the abdomen. In training every third chest had made-up opacities in its lungs."
     ),
     intended_use="Research: keeps CT series that do not show a whole chest from being read.",
     limits=(
         "The projection is stretched to a square, so that the extent in mm is not seen but only what "
         "lies within it; training varied the field of view and the coverage. One series each of head "
         "and neck and of the abdomen, real partial scans none: those were cut digitally. Scans that go "
-        "on into the abdomen were imitated by mirroring. Left-right swaps are not recognised."
+        "on into the abdomen were imitated by mirroring. A missing lung is mostly not noticed in this "
+        "projection; left-right swaps are not recognised."
     ),
 )
 
