@@ -30,6 +30,9 @@ CHROMIUM = shutil.which("chromium")
 SECONDS = 60
 """How long the viewer may take over one step: it draws without a graphics card."""
 
+NOWHERE = (300, 20)
+"""A point of the window, in pixels, at which OHIF shows nothing that a mouse would make it explain."""
+
 _SWITCHES = (
     "--no-sandbox",
     "--use-gl=angle",
@@ -188,7 +191,8 @@ class Viewer:
         return picture(self.page.screenshot(clip=self.page.locator("canvas").first.bounding_box()))
 
     def settle(self) -> None:
-        """Wait until what is seen does not change any more."""
+        """Wait until what is seen does not change any more, the mouse where nothing is explained."""
+        self.page.mouse.move(*NOWHERE)
         deadline = time.monotonic() + SECONDS
         before = None
         while (now := self.page.screenshot()) != before:
