@@ -206,6 +206,12 @@ def test_one_patient_two_days_shows_the_course(
         pydicom.dcmread(io.BytesIO(pacs.read(f"/instances/{entry['outputs']['sr']}/file")))
         for entry in known.values()
     ]
-    texts = {report.StudyDate: str(report.ContentSequence) for report in reports}
-    assert "since" in texts["20991231"]
-    assert len(texts) == 2
+    words = {
+        report.StudyDate: " ".join(
+            element.value for element in report.iterall() if element.keyword == "TextValue"
+        )
+        for report in reports
+    }
+    early, late = sorted(words)
+    assert "Change since" in words[late]
+    assert "Change since" not in words[early]
