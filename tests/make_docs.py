@@ -25,6 +25,7 @@ DOCS = ROOT / "docs"
 WIDTH, HEIGHT = 1500, 950
 PAGE_DPI = 110
 LARGEST = (1200, 1287)
+ATTENTION = (900, 900)
 LONGEST_SEQUENCE = 2
 SIDE_BY_SIDE = (1600, 940)
 FINDINGS = "Findings in the lungs"
@@ -46,7 +47,9 @@ def main() -> None:
             pages = {m: page(pacs.read(f"/instances/{files[m, 'pdf']}/pdf"), Path(work)) for m in entries}
             for modality, picture in pages.items():
                 save(picture.copy(), f"pdf-{modality}")
-            save(opened(pacs.read(f"/instances/{files['xray', 'attention']}/preview")), "attention")
+            save(
+                opened(pacs.read(f"/instances/{files['xray', 'attention']}/preview")), "attention", ATTENTION
+            )
             uids = {m: pacs.get(f"/series/{entries[m]['series']}/study") for m in entries}
             with viewer(pacs.http_port, width=WIDTH, height=HEIGHT) as window:
                 picture_viewer(window, {m: s["MainDicomTags"]["StudyInstanceUID"] for m, s in uids.items()})
