@@ -11,13 +11,15 @@ from torch import Tensor
 from export.data import ct
 from export.data.ct_projections import Axis, Sample, slabs
 from export.data.ct_segment import deform, vary_intensity
-from export.figures import auc, calibration_error, figure, fit_temperature
+from export.figures import auc, calibration_error, figure, fit_temperature, rate_at_least, rate_below
 from export.measured import Measured
 from export.models.ct_linear import Linear
 from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
 from plugin.cards import Figure, OutputClass
 
 COUNT = 240
+MARGIN = 0.05
+"""Room above the highest volume without findings, for what a network trained on all volumes says."""
 CLASSES = (
     OutputClass(name="NO-FINDINGS", meaning="No opacity as in COVID-19 pneumonia"),
     OutputClass(name="FINDINGS", meaning="Opacity consistent with COVID-19 pneumonia", role="finding"),
@@ -91,6 +93,15 @@ def _area(found: OutOfFold, chosen: np.ndarray, title: str, command: str, remark
     )
 
 
+def operating_point(negatives: np.ndarray) -> float:
+    """The threshold, at least 0.5, that lies ``MARGIN`` above every whole volume without findings.
+
+    A whole chest that is called without reason costs a reader more than one that is not called: the
+    segmentation shows small findings more surely.
+    """
+    return round(max(0.5, float(negatives.max()) + MARGIN), 2)
+
+
 def measure(found: OutOfFold, command: str) -> Measured:
     """AUC of slabs, in all and within COVID-19 patients; whole volumes by name; calibration."""
     table = found.table
@@ -103,6 +114,7 @@ def measure(found: OutOfFold, command: str) -> Measured:
     scores = 1 / (1 + np.exp(-found.logit / temperature))
     rows = zip(table.name[whole], scores[whole], strict=True)
     listed = "probability of FINDINGS: " + "; ".join(f"{n} {p:.2f}" for n, p in rows)
+    threshold = operating_point(scores[whole & (table.label == 0)])
     figures = [
         _area(found, slab, "slab AUC", command),
         _area(found, slab & covid, "slab AUC within COVID-19 patients", command),
@@ -114,6 +126,22 @@ def measure(found: OutOfFold, command: str) -> Measured:
     figures.append(
         _area(found, most & covid, "AUC of nearly whole volumes within COVID-19 patients", command)
     )
+    for title, rate in (
+        ("whole volumes with findings called", rate_at_least(threshold, 1)),
+        ("whole volumes without findings not called", rate_below(threshold, 0)),
+    ):
+        figures.append(
+            figure(
+                title,
+                rate,
+                table.label[whole],
+                scores[whole],
+                list(table.name[whole]),
+                measured_on=f"{int(whole.sum())} whole volumes of patients left out",
+                command=command,
+                remark=f"operating point {threshold} chosen on the same volumes",
+            )
+        )
     probabilities = np.stack([1 - scores, scores], axis=1)
     error = figure(
         "expected calibration error of slabs",
@@ -125,7 +153,7 @@ def measure(found: OutOfFold, command: str) -> Measured:
         command=command,
         remark="temperature fitted on the same slabs",
     )
-    return Measured(figures=(*figures, error), temperature=temperature)
+    return Measured(figures=(*figures, error), temperature=temperature, thresholds={"FINDINGS": threshold})
 
 
 def _model(name: str, axis: Axis, words: str) -> ProjectionModel:
