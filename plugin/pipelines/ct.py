@@ -39,6 +39,9 @@ from plugin.results.sr import build_sr
 LEAST_LUNGS_ML = 500.0
 """Less than half a litre is no lung, and no percentage is given."""
 
+UNCALLED_PERCENT = 5.0
+"""From this share of both lungs on, findings that no classifier calls are remarked upon."""
+
 CUT_AREA_MM2 = 500.0
 """Lungs of more than 5 cm2 in an outermost slice run out of the images."""
 
@@ -79,6 +82,7 @@ def read(request: Request) -> Reading:
         segmented = _segment(request, lineup.ct_segmentation, volume, projections)
         measured = _measure(lineup.ct_segmentation.algorithm, volume, segmented)
         remarks += tuple(_remarks(measured, volume, segmented))
+        remarks += tuple(_disagreement(measured, [said for said, _ in classified]))
         if measured.volume_ml < LEAST_LUNGS_ML:
             segmented, measured = None, None
     findings = Findings(
@@ -219,6 +223,14 @@ def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: _Segmented
             yield steps.warn(f"lungs_cut_{end}", words)
     if measured.findings_ml == 0:
         yield steps.warn("no_findings", "no findings were segmented in the lungs")
+
+
+def _disagreement(measured: LungMeasurements, classifications: Sequence[Classification]) -> Iterator[Remark]:
+    """What to say where the segmentation shows findings that no classifier calls."""
+    uncalled = classifications and not any(said.positive for said in classifications)
+    if uncalled and measured.percent >= UNCALLED_PERCENT:
+        words = f"no classifier calls the findings that take {measured.percent:.1f} % of the lungs"
+        yield steps.warn("findings_not_called", words)
 
 
 def _results(
