@@ -27,6 +27,7 @@ STAGES = ("wait", "header", "decode", "screen", "classify", "segment", "measure"
 PROBE_SECONDS = 0.05
 IDLE_SECONDS = 5.0
 LARGE = 1000
+RESULTS = 300
 SETTLED = ("done", "rejected", "failed")
 
 
@@ -43,11 +44,13 @@ def main() -> None:
         studies |= {folder.name: folder for folder in options.folders}
         if options.large:
             studies["1,000 slices"] = Path(scratch) / "large"
-            _write_large(studies["synthetic CT"], studies["1,000 slices"])
+            _write_slices(studies["synthetic CT"], studies["1,000 slices"], LARGE)
         with _running(Path(scratch) / "pacs") as server:
             _reading_table(server, studies)
         with _running(Path(scratch) / "pacs2") as server:
             _load_table(server, studies["synthetic CT"])
+        _write_slices(studies["synthetic CT"], Path(scratch) / "results", RESULTS)
+        _results_table(Path(scratch))
 
 
 def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:
@@ -87,9 +90,28 @@ def _load_table(server: OrthancServer, folder: Path) -> None:
     print(f"\nRatio of the medians: {ratio:.2f}", flush=True)
 
 
+def _results_table(scratch: Path) -> None:
+    """Seconds to make and to store all results of a CT of 300 slices, and their size."""
+    print(f"\nAll results of a CT of {RESULTS} x 512 x 512\n")
+    print("| Segmentation | Make (s) | Store (s) | SEG (MB) | All (MB) |")
+    print("|---|---|---|---|---|")
+    for kind in ("BINARY", "LABELMAP"):
+        with _running(scratch / kind, chest_ai={"SegmentationType": kind}) as server:
+            _send(server, scratch / "results")
+            (entry,) = _settled(server, set())
+            sizes = {
+                result: int(server.read(f"/instances/{stored}/attachments/dicom/size")) / 1e6
+                for result, stored in entry["outputs"].items()
+                if stored
+            }
+        make, store = (entry["timings"][stage] for stage in ("results", "store"))
+        total = sum(sizes.values())
+        print(f"| {kind} | {make:.2f} | {store:.2f} | {sizes['seg']:.1f} | {total:.1f} |", flush=True)
+
+
 @contextmanager
-def _running(data: Path) -> Iterator[OrthancServer]:
-    server = OrthancServer(data)
+def _running(data: Path, chest_ai: Mapping[str, Any] | None = None) -> Iterator[OrthancServer]:
+    server = OrthancServer(data, stable_age=3, chest_ai=chest_ai)
     server.start()
     try:
         status = wait_until_loaded(server)
@@ -106,17 +128,17 @@ def _peak_mib(server: OrthancServer) -> int:
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def _write_large(ct: Path, folder: Path) -> None:
-    """The slices of a CT, each several times, as one series of 1,000 over the same length."""
+def _write_slices(ct: Path, folder: Path, count: int) -> None:
+    """The slices of a CT, each several times, as one series of ``count`` over the same length."""
     folder.mkdir()
     slices = [pydicom.dcmread(path) for path in ct.iterdir()]
     slices.sort(key=lambda slice_: float(slice_.ImagePositionPatient[2]))
     low, high = (float(slices[end].ImagePositionPatient[2]) for end in (0, -1))
     series = generate_uid()
-    for number in range(LARGE):
-        slice_ = slices[number * len(slices) // LARGE]
+    for number in range(count):
+        slice_ = slices[number * len(slices) // count]
         x, y, _ = slice_.ImagePositionPatient
-        slice_.ImagePositionPatient = [x, y, round(low + (high - low) * number / (LARGE - 1), 4)]
+        slice_.ImagePositionPatient = [x, y, round(low + (high - low) * number / (count - 1), 4)]
         slice_.SeriesInstanceUID = series
         slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         slice_.InstanceNumber = number + 1
