@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 
 from plugin.demo.server import ROOT
 
@@ -146,11 +146,21 @@ class Viewer:
     def show_report(self, *, answer: str | None = None) -> None:
         """Open the Structured Report of the study that is open. ``answer``: to the question whether its
         measurements are to be taken over, which OHIF asks only of some."""
-        self._choose("SR")
-        if answer:
-            self._answer(answer)
-        expect(self.page.locator("svg text").first).to_be_attached()
-        self.settle()
+        drawn = self.page.locator("svg text").first
+        for _ in range(2):
+            self._choose("SR")
+            if answer:
+                self._answer(answer)
+            try:
+                drawn.wait_for(state="attached", timeout=SECONDS / 3 * 1000)
+            except Error:
+                # Now and then the image comes after its measurements, and hides them until it is shown anew.
+                self.page.locator('[data-cy="study-browser-thumbnail"]').first.dblclick()
+                self.settle()
+            else:
+                self.settle()
+                return
+        raise AssertionError("the report's measurements are not drawn")
 
     def next_measurement(self) -> None:
         """Go to the report's next group of measurements, or from the last one to the first."""
