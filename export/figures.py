@@ -63,6 +63,8 @@ def calibration_error(labels: Labels, probabilities: Array, bins: int = 10) -> f
 def fit_temperature(logits: Array, labels: Labels, weights: Array | None = None) -> float:
     """The temperature by which to divide ``logits`` (n, classes) for the least cross entropy.
 
+    Rounded to the four decimals that a card carries.
+
     Binary logits go in as two columns (0, logit). ``weights`` (n,) weigh the cases.
     """
     rows = np.arange(labels.size)
@@ -71,7 +73,7 @@ def fit_temperature(logits: Array, labels: Labels, weights: Array | None = None)
         losses = -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels]
         return float(np.average(losses, weights=weights))
 
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
+    return round(float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x)), 4)
 
 
 def bootstrap(

@@ -200,7 +200,7 @@ def _outputs(classes: tuple[OutputClass, ...], temperature: float) -> tuple[Mode
         meaning="logits",
         classes=classes,
         activation="softmax",
-        temperature=round(temperature, 4),
+        temperature=temperature,
     )
     attention = ModelOutput(name="attention", meaning="attention", classes=classes, activation="none")
     return logits, attention

@@ -134,7 +134,7 @@ def measure(samples: list[Sample], logits: Array, command: str) -> Measured:
     """Everything that the card says, from out-of-fold ``logits`` (samples, classes)."""
     films = np.array([sample.kind == FILM for sample in samples])
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    temperature = round(fit_temperature(logits[films], labels[films]), 4)
+    temperature = fit_temperature(logits[films], labels[films])
     table = Table(samples, softmax(logits / temperature, axis=1), command)
     balance = weights(samples)
     frontal = table.frontal
