@@ -47,6 +47,25 @@ def self_test_input(
     return (values - offset) / scale
 
 
+def drop_traces(path: Path) -> None:
+    """Drop what the exporter notes of where in the source each node comes from, with this host's paths."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (
+        model,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+    ):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
 def store_as_float16(path: Path, at_least: int = 1024) -> None:
     """Store float32 weights of ``at_least`` values as float16, cast back when the graph is loaded.
 
@@ -124,6 +143,7 @@ def write_graph(
     )
     assert program is not None
     program.save(path, external_data=False)
+    drop_traces(path)
     if half:
         store_as_float16(path)
     if path.stat().st_size > LARGEST_FILE:
