@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with an attention head, trained from /16 on, on labelled projections of CT volumes."""
+"""EfficientNet-Lite0 with an attention head, trained as a whole on labelled projections of CT volumes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 LOG_EVERY = 25
 #: Faster than ImageNet's, as the projections look unlike photographs and there are few steps.
 BATCH_NORM_MOMENTUM = 0.05
-#: Blocks of Lite0 up to the stage at /8.
-FROZEN_BLOCKS = 5
 
 
 @dataclass(frozen=True)
@@ -129,13 +127,6 @@ def finetune(pictures: Pictures, plan: Plan, vary: Vary, seed: int) -> Attention
             _log.info("step %d/%d loss %.3f, %.0f s left", step, plan.steps, total / LOG_EVERY, left)
             total = 0.0
     return network.eval()
-
-
-def _freeze_early(network: AttentionClassifier) -> list[nn.Parameter]:
-    """Keep what works at /2 to /8 as ImageNet left it, at half the cost; the other parameters."""
-    for early in (network.trunk.stem, *network.trunk.blocks[:FROZEN_BLOCKS]):
-        early.requires_grad_(False).eval()
-    return [p for p in network.parameters() if p.requires_grad]
 
 
 def _rate(step: int, steps: int) -> float:

@@ -178,7 +178,7 @@ class ProjectionModel:
         return write_card(card, folder)
 
     def _architecture(self) -> str:
-        how = "frozen" if isinstance(self.plan, Linear) else "trained from its stage at /16 on"
+        how = "frozen" if isinstance(self.plan, Linear) else "trained as a whole"
         size = f"{self.size} x {self.size}"
         return f"EfficientNet-Lite0 (ImageNet), {how}, linear head on its pooled features, {size}"
 
