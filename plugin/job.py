@@ -63,7 +63,7 @@ class Job:
             models=lineup,
             created=datetime.fromtimestamp(created, UTC).astimezone(),
         )
-        reading = pipelines.read(entry.modality, self._request(record, identity, known))
+        reading = pipelines.read(entry.modality, self._request(entry.modality, record, identity, known))
         self._stages.enter("store")
         outputs = self._store(entry.series, reading.results)
         superseded = self._supersede(entry, known, outputs)
@@ -88,14 +88,16 @@ class Job:
         """The outcome of the last reading: the ledger's, or the one beside the images."""
         return entry.outcome or self._pacs.outcome(entry.series)
 
-    def _request(self, record: SeriesRecord, identity: Identity, known: dict[str, Any] | None) -> Request:
+    def _request(
+        self, modality: str, record: SeriesRecord, identity: Identity, known: dict[str, Any] | None
+    ) -> Request:
         return Request(
             source=self._pacs.source(record),
             identity=identity,
             lineup=self._lineup,
             settings=self._settings,
             stages=self._stages,
-            history=self._history(record.series),
+            history=self._history(record.series) if modality == "ct" else (),
             predecessors=self._predecessors(known, identity),
         )
 
@@ -104,8 +106,14 @@ class Job:
         history = []
         for date, kept in self._pacs.earlier_outcomes(series):
             percent = percent_involved(kept)
-            if percent is not None:
-                history.append(Earlier(day=datetime.strptime(date, "%Y%m%d").date(), percent=percent))
+            if percent is None:
+                continue
+            try:
+                day = datetime.strptime(date, "%Y%m%d").date()
+            except ValueError:
+                log.warning("series %s: an earlier study has no readable date and is left out", series)
+                continue
+            history.append(Earlier(day=day, percent=percent))
         return tuple(sorted(history, key=lambda earlier: earlier.day))
 
     def _predecessors(self, known: dict[str, Any] | None, identity: Identity) -> tuple[Dataset, ...]:
