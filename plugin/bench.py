@@ -18,7 +18,7 @@ from typing import Any
 import pydicom
 from pydicom.uid import generate_uid
 
-from plugin.demo.client import wait_until_loaded
+from plugin.demo.client import SETTLED, wait_until_loaded
 from plugin.demo.phantom.files import write_studies
 from plugin.demo.send import c_store, read_header
 from plugin.demo.server import OrthancServer
@@ -28,7 +28,6 @@ PROBE_SECONDS = 0.05
 IDLE_SECONDS = 5.0
 LARGE = 1000
 RESULTS = 300
-SETTLED = ("done", "rejected", "failed")
 
 
 def main() -> None:

@@ -118,14 +118,6 @@ class Pacs:
             if not _is_unknown(error):
                 raise OSError(f"Orthanc did not delete {instance}: {error}") from error
 
-    def has_instance(self, instance: str) -> bool:
-        """Whether Orthanc holds an instance."""
-        try:
-            _get(f"/instances/{instance}/metadata")
-        except LookupError:
-            return False
-        return True
-
     def outcome(self, series: str) -> dict[str, Any] | None:
         """The outcome that the series' metadata keeps, or None."""
         try:

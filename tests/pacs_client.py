@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from plugin.demo.client import SETTLED
 from tests.conftest import Pacs
-
-SETTLED = ("done", "rejected", "failed")
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float, what: str, pause: float = 0.1) -> Any:

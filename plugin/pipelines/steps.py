@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataset import Dataset
 
 from plugin import __version__
 from plugin.analysis.attention import attention_map
@@ -103,18 +104,17 @@ def warn(code: str, message: str) -> Remark:
 
 def rejected(request: Request, modality: str, verdict: Verdict, sources: Sequence[Instance]) -> Reading:
     """End with a rejection; with a short SR where the settings ask for one."""
-    findings = Findings(modality=modality, remarks=verdict.remarks)
-    reading = Reading(verdict=verdict, findings=None)
+    results: dict[str, Dataset] = {}
     if request.settings.results.rejection_sr and sources:
         request.stages.enter("results")
-        reading.results["sr"] = build_sr(
-            findings=findings,
+        results["sr"] = build_sr(
+            findings=Findings(modality=modality, remarks=verdict.remarks),
             sources=sources,
             identity=request.identity,
             label=label_of(request.settings),
             predecessors=request.predecessors,
         )
-    return reading
+    return Reading(verdict=verdict, results=results)
 
 
 _SUBJECT = {"xray": "frontal chest X-ray", "ct": "chest CT"}

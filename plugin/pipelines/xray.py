@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataset import Dataset
 
 from plugin import imaging, screening
 from plugin.imaging import XrayImage
@@ -42,7 +43,8 @@ def read(request: Request) -> Reading:
             attention = steps.attention(model, prediction, image.pixels.shape)
         classifications.append(steps.classification(model, classes))
     findings = Findings(modality="xray", classifications=tuple(classifications), remarks=verdict.remarks)
-    return _results(request, image, findings, attention, Reading(verdict=verdict, findings=findings))
+    results = _results(request, image, findings, attention)
+    return Reading(verdict=verdict, findings=findings, results=results)
 
 
 def _results(
@@ -50,12 +52,12 @@ def _results(
     image: XrayImage,
     findings: Findings,
     attention: npt.NDArray[np.float32] | None,
-    reading: Reading,
-) -> Reading:
+) -> dict[str, Dataset]:
     request.stages.enter("results")
     wanted, label = request.settings.results, steps.label_of(request.settings)
+    results: dict[str, Dataset] = {}
     if wanted.attention and attention is not None:
-        reading.results["attention"] = build_attention(
+        results["attention"] = build_attention(
             image=image,
             attention=attention,
             findings=findings,
@@ -63,7 +65,7 @@ def _results(
             label=label,
         )
     if wanted.pdf:
-        reading.results["pdf"] = build_pdf(
+        results["pdf"] = build_pdf(
             findings=findings,
             sources=[image.source],
             identity=request.identity,
@@ -71,11 +73,11 @@ def _results(
             material=XrayMaterial(image=image, attention=attention),
         )
     if wanted.sr:
-        reading.results["sr"] = build_sr(
+        results["sr"] = build_sr(
             findings=findings,
             sources=[image.source],
             identity=request.identity,
             label=label,
             predecessors=request.predecessors,
         )
-    return reading
+    return results
