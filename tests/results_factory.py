@@ -247,3 +247,11 @@ def xray(shape: tuple[int, int] = (600, 500), **attributes: object) -> XrayImage
     }
     source = Instance(instance_id="x", header=header(**(wanted | attributes)), has_pixels=True)
     return XrayImage(source=source, pixels=pixels)
+
+
+def attention_for(image: XrayImage) -> npt.NDArray[np.float32]:
+    """A hill of attention at row 350, column 150; the first 50 rows were not seen."""
+    rows, columns = np.indices(image.pixels.shape)
+    hill = np.exp(-((rows - 350) ** 2 + (columns - 150) ** 2) / 5000).astype(np.float32)
+    hill[:50] = np.nan
+    return hill

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 import subprocess
@@ -11,13 +10,13 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from results_factory import (
     IDENTITY,
     LABEL,
+    attention_for,
     classification,
     ct_findings,
     grid,
@@ -27,16 +26,15 @@ from results_factory import (
     xray,
     xray_findings,
 )
+from scipy import ndimage
 
 from plugin.imaging import XrayImage
-from plugin.results import pictures
-from plugin.results.capture import LONGEST_SIDE, build_attention
 from plugin.results.common import SeriesLabel
 from plugin.results.findings import Findings, Remark, Severity
 from plugin.results.pdf import build_pdf
 from plugin.results.pdf_ct import CtMaterial, ProjectionAttention
 from plugin.results.pdf_xray import XrayMaterial
-from plugin.results.summary import Earlier
+from plugin.results.summary import Earlier, narrative, sentence
 
 HISTORY = (
     Earlier(day=date(2024, 4, 1), percent=3.25),
@@ -66,13 +64,6 @@ def ct_pdf(findings: Findings | None = None, **further: object) -> Dataset:
         identity=IDENTITY,
         **options,  # type: ignore[arg-type]
     )
-
-
-def attention_for(image: XrayImage) -> npt.NDArray[np.float32]:
-    rows, columns = np.indices(image.pixels.shape)
-    hill = np.exp(-((rows - 350) ** 2 + (columns - 150) ** 2) / 5000).astype(np.float32)
-    hill[:50] = np.nan
-    return hill
 
 
 def xray_pdf(image: XrayImage, label: SeriesLabel = LABEL) -> Dataset:
@@ -125,6 +116,21 @@ def test_names_of_every_script_come_out_right(tmp_path: Path) -> None:
         assert shown in words(xray_pdf(image), tmp_path)
 
 
+@needs_poppler
+@pytest.mark.parametrize(
+    ("name", "shown", "pieces"), [("محمد", "محمد", 1), ("שלום", "שלום", 4)], ids=["Arabic", "Hebrew"]
+)
+def test_letters_from_right_to_left_are_joined(name: str, shown: str, pieces: int, tmp_path: Path) -> None:
+    """Arabic letters are written as one; a word reads from the right in both scripts."""
+    ds = xray_pdf(xray(PatientName=name))
+    assert shown in words(ds, tmp_path)
+    area = ["-r", "300", "-x", "150", "-y", "200", "-W", "1400", "-H", "90"]
+    page = tmp_path / "name"
+    subprocess.run(["pdftoppm", "-png", "-singlefile", *area, tmp_path / "report.pdf", page], check=True)
+    ink = np.asarray(Image.open(page.with_suffix(".png")).convert("L")) < 128
+    assert ndimage.label(ink, np.ones((3, 3)))[1] == pieces
+
+
 @pytest.mark.parametrize("name", ["Yamada^Tarou=山田^太郎=やまだ^たろう", "حسن^علي", "🫁^x"])
 def test_other_scripts_do_not_break_it(name: str) -> None:
     assert xray_pdf(xray(PatientName=name)).EncapsulatedDocument.startswith(b"%PDF-")
@@ -137,6 +143,97 @@ def test_portuguese(tmp_path: Path) -> None:
     assert "Pulmão direito" in text
     assert "8,8 %" in text
     assert "não para uso clínico" in text
+
+
+def remarked(count: int) -> tuple[Remark, ...]:
+    """So many remarks, each told apart by its number."""
+    words = "to be known of these images by everybody who reads them, and by whoever measures in them as well"
+    return tuple(
+        Remark(code=f"R{n}", severity=Severity.WARN, message=f"Remark {n}, {words}") for n in range(count)
+    )
+
+
+@needs_poppler
+@pytest.mark.parametrize("language", ["en", "pt"])
+@pytest.mark.parametrize("history", [(), HISTORY], ids=["alone", "with a history"])
+@pytest.mark.parametrize("count", [0, 1, 3, 6])
+def test_no_words_go_for_pictures(
+    count: int, history: tuple[Earlier, ...], language: str, tmp_path: Path
+) -> None:
+    """Whatever else is on the page: every remark and the whole paragraph are. Attention goes before that."""
+    findings = ct_findings(remarked(count))
+    label = SeriesLabel(software_version="0.1.0", language=language)
+    ds = ct_pdf(findings, history=history, material=material(looked=True), label=label)
+    said = " ".join(words(ds, tmp_path, "-raw").split())
+    assert narrative(findings, label.texts, history) in said
+    for remark in findings.remarks:
+        assert sentence(remark, label.texts) in said
+    assert label.texts("pdf.overview") in said
+    assert (label.texts("pdf.course") in said) == bool(history)
+    assert (label.texts("pdf.attention") in said) == (not history or count < 6)
+
+
+@needs_poppler
+def test_remarks_without_room_are_counted(tmp_path: Path) -> None:
+    findings = ct_findings(remarked(60))
+    said = " ".join(words(ct_pdf(findings), tmp_path, "-raw").split())
+    shown = sum(f"Remark {n}," in said for n in range(60))
+    assert 10 < shown < 60
+    assert LABEL.texts("pdf.more_remarks", count=60 - shown) in said
+    assert narrative(findings, LABEL.texts) in said
+    assert "Both lungs" in said
+
+
+def not_called() -> Findings:
+    """A segmentation with findings that no classifier calls."""
+    remark = Remark(code="findings_not_called", severity=Severity.WARN, message="No classifier calls them.")
+    calm = tuple(classification(f"ct-{p}", p, 0.1) for p in ("axial", "sagittal"))
+    return replace(ct_findings((remark,)), classifications=calm)
+
+
+@needs_poppler
+@pytest.mark.parametrize(
+    ("language", "headline"),
+    [
+        ("en", "Opacities marked, called by no classifier"),
+        ("pt", "Opacidades marcadas, não acusadas por nenhum classificador"),
+    ],
+)
+def test_no_calm_headline_over_findings_that_no_classifier_calls(
+    language: str, headline: str, tmp_path: Path
+) -> None:
+    label = SeriesLabel(software_version="0.1.0", language=language)
+    ds = ct_pdf(not_called(), label=label)
+    assert f'H1 (block)\n    "{headline}"' in structure(ds, tmp_path)
+    assert f"{headline}. " in " ".join(words(ds, tmp_path, "-raw").split())
+    # Without the remark of the pipeline, the classifiers' own word stands.
+    calm = structure(ct_pdf(replace(not_called(), remarks=()), label=label), tmp_path)
+    assert headline not in calm
+    assert "negativ" in calm.split("H1 (block)")[1].splitlines()[1]
+
+
+def structure(ds: Dataset, folder: Path) -> str:
+    """The elements of the document's structure with their text."""
+    path = folder / "report.pdf"
+    path.write_bytes(ds.EncapsulatedDocument)
+    done = subprocess.run(["pdfinfo", "-struct-text", str(path)], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@needs_poppler
+def test_it_is_tagged(tmp_path: Path) -> None:
+    """All words are in the structure, in the order in which they are read; pictures have a description."""
+    ds = ct_pdf(material=material(looked=True), history=HISTORY)
+    tree = structure(ds, tmp_path)
+    headings = re.findall(r'H2 \(block\)\n +"(.*)"', tree)
+    assert headings == [
+        *("Slices that show most", "Findings along the body", "Volumes", "Where the network looked"),
+        *("Course", "In words", "How this was made"),
+    ]
+    told = " ".join(re.findall(r'^ +"(.*)"$', tree, re.MULTILINE)).split()
+    assert sorted(told) == sorted(words(ds, tmp_path, "-raw").split())
+    assert ds.EncapsulatedDocument.count(b"/Alt ") == len(re.findall("^ +Figure$", tree, re.MULTILINE)) == 5
+    assert b"/Lang (en)" in ds.EncapsulatedDocument
 
 
 def boxes(ds: Dataset, folder: Path) -> list[tuple[float, float, float, float]]:
@@ -202,70 +299,3 @@ def test_twice_the_same_bytes() -> None:
 
 def test_a_report_without_pictures() -> None:
     assert ct_pdf(material=None).EncapsulatedDocument.startswith(b"%PDF-")
-
-
-def test_the_slices_with_most_findings_are_shown() -> None:
-    lungs = np.ones((60, 8, 8), np.uint8)
-    findings = np.zeros(lungs.shape, bool)
-    findings[10, :4] = findings[40, :6] = findings[41, :5] = findings[25, :1] = True
-    assert pictures.telling_slices(lungs, findings, 3) == [40, 25, 10]
-    assert pictures.telling_slices(lungs, findings & False, 6) == [44, 30, 15]
-
-
-def test_an_overview_has_the_patients_right_on_the_left_and_the_head_up() -> None:
-    lungs = np.zeros((20, 10, 30), np.uint8)
-    lungs[:, :, :10] = 1
-    findings = np.zeros(lungs.shape, bool)
-    findings[18:, :, :5] = True
-    picture = pictures.coronal_overview(lungs, findings, spacing=(1.0, 1.0, 1.0), height=20)
-    coloured = np.argwhere(np.ptp(picture.astype(int), axis=2) > 40)
-    assert coloured[:, 0].max() < 5
-    assert coloured[:, 1].max() < 8
-
-
-def attention_map(image: XrayImage) -> Dataset:
-    ds = build_attention(
-        image=image,
-        attention=attention_for(image),
-        findings=xray_findings(),
-        identity=IDENTITY,
-        label=LABEL,
-    )
-    buffer = io.BytesIO()
-    ds.save_as(buffer, enforce_file_format=True)
-    buffer.seek(0)
-    return pydicom.dcmread(buffer)
-
-
-def test_the_attention_map_lies_on_the_picture() -> None:
-    image = xray()
-    pixels = attention_map(image).pixel_array[: image.pixels.shape[0]].astype(int)
-    colour = np.ptp(pixels, axis=2)
-    centre = [np.average(axis, weights=colour) for axis in np.indices(colour.shape)]
-    assert centre == pytest.approx([350, 150], abs=15)
-    grey = np.abs(pixels[500:, 300:, 0] - 255 * image.pixels[500:, 300:]) <= 1
-    assert grey.mean() > 0.99
-    assert pixels[10, 10, 0] == pytest.approx(255 * image.pixels[10, 10] / 2, abs=1)
-
-
-def test_the_attention_map_is_labelled_derived_and_limited_in_size() -> None:
-    image = xray(shape=(3000, 2400))
-    ds = attention_map(image)
-    assert max(ds.Rows, ds.Columns) <= LONGEST_SIDE * 1.1
-    assert ds.BurnedInAnnotation == "YES"
-    assert list(ds.ImageType)[:2] == ["DERIVED", "SECONDARY"]
-    assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == image.source.header.SOPInstanceUID
-    strip = ds.pixel_array[round(LONGEST_SIDE) :]
-    assert strip.max() > 200
-    assert list(ds.PatientOrientation) == ["L", "F"]
-
-
-def test_an_attention_map_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match="attention of shape"):
-        build_attention(
-            image=xray(),
-            attention=np.zeros((3, 3), np.float32),
-            findings=xray_findings(),
-            identity=IDENTITY,
-            label=LABEL,
-        )

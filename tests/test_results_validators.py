@@ -19,6 +19,7 @@ from pydicom.uid import ComputedRadiographyImageStorage
 from results_factory import (
     IDENTITY,
     LABEL,
+    attention_for,
     ct_findings,
     grid,
     header,
@@ -28,7 +29,7 @@ from results_factory import (
     xray,
     xray_findings,
 )
-from test_results_pdf import HISTORY, attention_for
+from test_results_pdf import HISTORY
 
 from plugin.imaging import Instance
 from plugin.results.capture import build_attention

@@ -5,6 +5,7 @@ DICOM PS3.3 Section A.8.1. Every viewer shows it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from plugin.imaging import XrayImage
 from plugin.results import pictures as pic
-from plugin.results.common import SeriesLabel, finish, source_identity
+from plugin.results.common import SeriesLabel, finish, read_text, source_identity
 from plugin.results.findings import Findings
 from plugin.results.identity import Identity
 from plugin.results.summary import answer, meaning
@@ -24,6 +25,11 @@ from plugin.results.texts import Texts
 
 LONGEST_SIDE = 1280
 """Pixels of the longer side at most: the map is coarse, and the original is in the archive."""
+
+_WAY = re.compile("[LRAPHF]{1,3}")
+_AXES = ("LR", "PA", "HF")
+_ALONG = 0.05
+"""A direction runs along an axis from this cosine on."""
 
 _FONT = Path(__file__).with_name("fonts") / "NotoSans-Regular.ttf"
 
@@ -50,7 +56,7 @@ def build_attention(
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        patient_orientation=("L", "F"),
+        patient_orientation=("L", "F"),  # highdicom wants one; what is known of it is described below
         study_instance_uid=patient.StudyInstanceUID,
         series_instance_uid=identity.series_instance_uid("attention"),
         series_number=label.numbers["attention"],
@@ -120,9 +126,31 @@ def _describe(
     capture.SourceImageSequence = [reference]
     # The chest is no paired structure: said, there is no laterality to give (type 2C).
     capture.BodyPartExamined = "CHEST"
-    orientation = source.get("PatientOrientation")
-    capture.PatientOrientation = list(orientation) if orientation else []
+    capture.PatientOrientation = _patient_orientation(source)
     capture.DateOfSecondaryCapture = identity.created.strftime("%Y%m%d")
     capture.TimeOfSecondaryCapture = identity.created.strftime("%H%M%S")
     if "LossyImageCompression" in source:
         capture.LossyImageCompression = source.LossyImageCompression
+
+
+def _patient_orientation(source: Dataset) -> list[str]:
+    """Where the rows and the columns run to, as the source says or as its geometry has it (PS3.3 Section
+    C.7.6.1.1.1); empty where neither tells (type 2C)."""
+    said = read_text(source, "PatientOrientation").split("\\")
+    if len(said) == 2 and all(_WAY.fullmatch(way) for way in said):
+        return said
+    try:
+        cosines = np.array(read_text(source, "ImageOrientationPatient").split("\\"), np.float64)
+    except ValueError:
+        return []
+    if cosines.size != 6 or not np.isfinite(cosines).all():
+        return []
+    ways = [_way(cosines[:3]), _way(cosines[3:])]
+    return ways if all(ways) else []
+
+
+def _way(direction: npt.NDArray[np.float64]) -> str:
+    """A direction in patient coordinates as letters, the nearest axis first."""
+    letters = [pair[int(value < 0)] for pair, value in zip(_AXES, direction, strict=True)]
+    order = np.argsort(-np.abs(direction), kind="stable")
+    return "".join(letters[axis] for axis in order if abs(direction[axis]) > _ALONG)

@@ -20,9 +20,12 @@ from plugin.results.identity import Identity
 from plugin.results.pdf_ct import CtMaterial
 from plugin.results.pdf_page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf_xray import XrayMaterial
-from plugin.results.summary import Earlier, summarise
+from plugin.results.summary import Earlier, narrative
 
 _TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
+
+_LEAST_BODY = pdf_ct.TABLE
+"""Room in mm that the remarks leave to what is measured or shown."""
 
 
 def build_pdf(
@@ -74,15 +77,18 @@ def render(
     )
     y = pdf_answer.header(page, source, findings.modality, label)
     y = pdf_answer.answer(page, y, findings, texts)
-    y = pdf_answer.remarks(page, y, findings, texts)
-    room = pdf_answer.provenance_top(findings) - y
+    words = narrative(findings, texts, history)
+    bottom = pdf_answer.provenance_top(findings)
+    limit = bottom - pdf_answer.words_height(page, words)
+    y = pdf_answer.remarks(page, y, limit - _LEAST_BODY, findings, texts)
+    room = limit - y
     if isinstance(material, XrayMaterial):
         y = pdf_xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
     elif findings.modality == "ct":
         current = _current(findings, patient, identity)
         ct = pdf_ct.CtPart(material=material, lungs=findings.lungs, current=current, history=history)
         y = pdf_ct.part(page, Area(LEFT, y, WIDTH, room), ct, texts)
-    pdf_answer.in_words(page, y, findings, texts, summarise(findings, texts, history))
+    pdf_answer.in_words(page, y, bottom, words, texts)
     pdf_answer.provenance(page, findings, texts)
     pdf_answer.footer(page, source, identity, label)
     return page.finished(identity.created)

@@ -16,6 +16,7 @@ from plugin.results.pdf_page import (
     INK,
     LEFT,
     LINE,
+    NOTICE,
     PALE,
     QUIET,
     RIGHT,
@@ -25,13 +26,17 @@ from plugin.results.pdf_page import (
     Area,
     Page,
 )
-from plugin.results.summary import answer as answer_words
-from plugin.results.summary import meaning, noted, rejected, sentence, where
+from plugin.results.summary import Tone, headline, meaning, noted, rejected, sentence, where
 from plugin.results.texts import Texts
 
 _SEXES = {"M", "F", "O"}
 _FOOTER = BOTTOM - 9
 _PROVENANCE_ROW = 4.2
+_TONES = {Tone.CALM: INK, Tone.NOTICE: NOTICE, Tone.ALERT: WARNING}
+_HEADLINE_SIZES = (14.0, 12.0, 10.5)
+_WORDS_SIZES = (8.5, 7.5, 6.5)
+_REMARK_SIZE = 8.0
+_ABOVE_WORDS, _BELOW_WORDS = 9.5, 5.0
 
 
 def header(page: Page, source: Dataset, modality: str, label: SeriesLabel) -> float:
@@ -86,12 +91,14 @@ def _clock(value: str) -> str:
 
 def answer(page: Page, y: float, findings: Findings, texts: Texts) -> float:
     """The answer, then each classifier's certainty drawn against its operating point."""
-    headline, colour = _headline(findings, texts)
+    words, tone = headline(findings, texts)
     figure = 46.0 if findings.modality == "ct" and not rejected(findings) else 0.0
-    below = page.paragraph(
-        LEFT, y, headline, size=14, bold=True, colour=colour, width=WIDTH - figure - 4, lines=2
+    width = WIDTH - figure - 4
+    sizes = (s for s in _HEADLINE_SIZES if page.count_lines(words, size=s, width=width, bold=True) <= 2)
+    size = next(sizes, _HEADLINE_SIZES[-1])
+    top = 1.5 + page.paragraph(
+        LEFT, y, words, size=size, bold=True, colour=_TONES[tone], width=width, tag="H1"
     )
-    top = below + 1.5
     for classification in findings.classifications:
         top = _certainty(page, top, classification, WIDTH - figure, texts)
     if figure:
@@ -99,22 +106,6 @@ def answer(page: Page, y: float, findings: Findings, texts: Texts) -> float:
         top = max(top, y + 22)
     page.rule(top + 1)
     return top + 4
-
-
-def _headline(findings: Findings, texts: Texts) -> tuple[str, tuple[int, int, int]]:
-    if rejected(findings):
-        return texts("pdf.rejected"), WARNING
-    if not findings.classifications:
-        return texts("pdf.no_classifier"), INK
-    positive = sum(c.positive for c in findings.classifications)
-    words = meaning(findings.classifications[0].finding.meaning, texts)
-    count = len(findings.classifications)
-    first = findings.classifications[0]
-    if count == 1:
-        said = answer_words(first, texts)
-        return texts("pdf.one", meaning=words, answer=said), (WARNING if positive else INK)
-    key = "pdf.all" if positive == count else "pdf.some" if positive else "pdf.none"
-    return texts(key, meaning=words, positive=positive, count=count), WARNING if positive else INK
 
 
 def _certainty(page: Page, y: float, classification: Classification, width: float, texts: Texts) -> float:
@@ -156,25 +147,50 @@ def _share_of_lung(page: Page, area: Area, findings: Findings, texts: Texts) -> 
     page.put(x, y + 13.6, words, size=8, colour=QUIET, width=width, align="C")
 
 
-def remarks(page: Page, y: float, findings: Findings, texts: Texts) -> float:
-    """What has to be said of the series, if anything; returns y below. The SR has those beyond six."""
+def remarks(page: Page, y: float, limit: float, findings: Findings, texts: Texts) -> float:
+    """What has to be said of the series, if anything; returns y below.
+
+    Where it does not all fit above ``limit``, the last line says how many remarks are left out.
+    """
     said = noted(findings)
     if not said:
         return y
     y = page.heading(LEFT, y, texts("pdf.remarks"))
-    for remark in said[:6]:
+    line = page.line_height(_REMARK_SIZE)
+    for number, remark in enumerate(said):
+        words = f"• {sentence(remark, texts)}"
+        height = line * page.count_lines(words, size=_REMARK_SIZE, width=WIDTH)
+        after = line if number + 1 < len(said) else 0.0
+        if y + height + after > limit:
+            words = texts("pdf.more_remarks", count=len(said) - number)
+            return page.paragraph(LEFT, y, f"• {words}", size=_REMARK_SIZE) + 3
         colour = WARNING if remark.severity is Severity.REJECT else INK
-        y = page.paragraph(LEFT, y, f"• {sentence(remark, texts)}", size=8, colour=colour, lines=2) + 0.6
+        y = page.paragraph(LEFT, y, words, size=_REMARK_SIZE, colour=colour) + 0.6
     return y + 2.5
 
 
-def in_words(page: Page, y: float, findings: Findings, texts: Texts, summary: str) -> None:
-    """The summary of the SR, where there is room for it below ``y``."""
-    size, top = 8.5, y + 4
-    lines = page.count_lines(summary, size=size, width=WIDTH)
-    if top + 5.5 + lines * page.line_height(size) + 3 < provenance_top(findings):
-        page.heading(LEFT, top, texts("pdf.in_words"))
-        page.paragraph(LEFT, top + 5.5, summary, size=size, lines=lines)
+def words_height(page: Page, words: str) -> float:
+    """The room in mm that :func:`in_words` wants for what it says."""
+    if not words:
+        return 0.0
+    size = _WORDS_SIZES[0]
+    lines = page.count_lines(words, size=size, width=WIDTH)
+    return _ABOVE_WORDS + lines * page.line_height(size) + _BELOW_WORDS
+
+
+def in_words(page: Page, y: float, limit: float, words: str, texts: Texts) -> None:
+    """The answer in sentences between ``y`` and ``limit``: in smaller type where there is less room, and
+    where even that is not enough, as much as fits, with an ellipsis."""
+    if not words:
+        return
+    room = limit - y - _ABOVE_WORDS
+    for size in _WORDS_SIZES:
+        lines = page.count_lines(words, size=size, width=WIDTH)
+        if lines * page.line_height(size) <= room:
+            break
+    page.heading(LEFT, y + _ABOVE_WORDS - 5.5, texts("pdf.in_words"))
+    most = max(1, int(room / page.line_height(size)))
+    page.paragraph(LEFT, y + _ABOVE_WORDS, words, size=size, lines=most)
 
 
 def provenance_top(findings: Findings) -> float:

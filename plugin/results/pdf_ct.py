@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from plugin.imaging import CtVolume
 from plugin.results import pdf_course as course_plot
 from plugin.results import pictures as pic
 from plugin.results.findings import LungMeasurements
-from plugin.results.pdf_page import INK, LINE, QUIET, Area, Page
+from plugin.results.pdf_page import INK, LINE, QUIET, WIDTH, Area, Page
 from plugin.results.summary import Earlier
 from plugin.results.texts import Texts
 
@@ -22,8 +23,16 @@ _OVERVIEW = 50.0
 _TABLE_WIDTH = 104.0
 _PIXELS_PER_MM = 9
 _MARK = 4.0
-# Heights of the blocks in mm: one row of slices, the table, the row with the attention beside it.
-_ONE_ROW, _TABLE, _ATTENTION = 50.0, 30.0, 43.0
+_LEAST_SLICE = 20.0
+"""Lower than so many mm, no slice is worth its place; the same for an attention map."""
+_SHRINK = 0.75
+"""How far slices shrink, at most, so that there is room for a second row of them."""
+_ATTENTION = 30.0
+"""Height of the attention maps in mm, where there is room."""
+_GAP_BELOW = 3.0
+_ONE_ROW = _HEADING + _LEAST_SLICE + _CAPTION + _GAP_BELOW
+TABLE = 28.0
+"""Height of the table of volumes in mm, with its heading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +84,21 @@ class _View:
         box, (_, dy, dx) = self.box, self.material.volume.spacing
         return (box.bottom - box.top) * dy / ((box.right - box.left) * dx)
 
+    @property
+    def beside(self) -> bool:
+        """Whether the overview stands beside the slices."""
+        return bool(self.material.lungs.any())
+
+    @property
+    def width(self) -> float:
+        """Width of the page that the slices have, in mm."""
+        return WIDTH - (_OVERVIEW + 4 if self.beside else 0)
+
+    @property
+    def full(self) -> float:
+        """Height in mm of a slice that takes its whole column."""
+        return (self.width - (_PER_ROW - 1) * _GAP) / _PER_ROW * self.ratio
+
     def words(self, index: int) -> str:
         """What a slice shows: its instance number and the area of findings in it, if any."""
         volume = self.material.volume
@@ -105,62 +129,88 @@ class CtPart:
 def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> float:
     """Set the pictures, the measurements and the course into the room there is; returns y below.
 
-    Where it does not do for all, first the second row of slices goes, then the attention, then the plot.
+    The table is always set. Where the room does not do for all, the pictures shrink; then the second row
+    of slices goes, then the attention, then the plot, then the slices.
     """
-    attention = ct.material.attention if ct.material is not None else ()
-    table = _TABLE if ct.lungs is not None else 0.0
-    needed = _ONE_ROW + table
-    plot = ct.current is not None and bool(ct.history) and area.height >= needed + course_plot.HEIGHT
-    needed += course_plot.HEIGHT if plot else 0.0
-    looked = bool(attention) and area.height >= needed - table + _ATTENTION
-    needed += _ATTENTION - table if looked else 0.0
-    y = area.y
-    if ct.material is not None:
-        y = _pictures(page, area._replace(height=_ONE_ROW + area.height - needed), ct.material, texts)
-    below = y
+    view = _view(ct.material, texts) if ct.material is not None else None
+    plan = _planned(area.height, ct, view)
+    y = below = area.y
+    if view is not None and plan.slices:
+        y = below = _pictures(page, area._replace(height=plan.slices), view)
     if ct.lungs is not None:
         below = _table(page, Area(area.x, y, _TABLE_WIDTH), ct.lungs, texts)
-    if looked:
+    if ct.material is not None and plan.attention:
         x = area.x + _TABLE_WIDTH + 8
-        place = Area(x, y, area.x + area.width - x)
-        below = max(below, _attention(page, place, attention, texts))
-    if plot and ct.current is not None:
-        below = course_plot.course(page, below + 3, ct.current, ct.history, texts)
+        place = Area(x, y, area.x + area.width - x, plan.attention)
+        below = max(below, _attention(page, place, ct.material.attention, texts))
+    if ct.current is not None and plan.course:
+        below = course_plot.course(page, below, ct.current, ct.history, texts)
     return below
 
 
-def _pictures(page: Page, area: Area, material: CtMaterial, texts: Texts) -> float:
-    """The slices that show most beside the coronal overview; returns y below."""
+class _Plan(NamedTuple):
+    """Heights in mm of the block of slices and of the attention maps, 0 where they are left out."""
+
+    slices: float
+    attention: float
+    course: bool
+
+
+def _planned(height: float, ct: CtPart, view: _View | None) -> _Plan:
+    """How much of the CT's part finds room in ``height``, and how high."""
+    table = TABLE if ct.lungs is not None else 0.0
+    free = height - table
+    slices = _ONE_ROW if view is not None and free >= _ONE_ROW else 0.0
+    free -= slices
+    course = ct.current is not None and bool(ct.history) and free >= course_plot.HEIGHT
+    free -= course_plot.HEIGHT if course else 0.0
+    attention = 0.0
+    # The attention stands beside the table: only what is higher than that takes room.
+    beside = table - _HEADING - _CAPTION
+    if view is not None and view.material.attention and beside + free >= _LEAST_SLICE:
+        whole_row = max(0.0, _HEADING + view.full + _CAPTION + _GAP_BELOW - _ONE_ROW)
+        attention = min(_ATTENTION, max(_LEAST_SLICE, beside + free - whole_row))
+        free -= max(0.0, attention - beside)
+    return _Plan(slices=slices + free if slices else 0.0, attention=attention, course=course)
+
+
+def _view(material: CtMaterial, texts: Texts) -> _View:
     inside = material.findings & (material.lungs > 0)
     chosen = pic.telling_slices(material.lungs, inside, 2 * _PER_ROW)
-    beside = bool(material.lungs.any())
-    width = area.width - (_OVERVIEW + 4 if beside else 0)
-    view = _View(material=material, inside=inside, chosen=chosen, texts=texts)
-    ratio = view.ratio
-    tall = min((width - 2 * _GAP) / _PER_ROW * ratio, area.height - _HEADING - _CAPTION - 3)
-    if len(chosen) > _PER_ROW and 2 * (tall + _CAPTION) + _HEADING + 3 > area.height:
-        fewer = pic.telling_slices(material.lungs, inside, _PER_ROW)
+    return _View(material=material, inside=inside, chosen=chosen, texts=texts)
+
+
+def _pictures(page: Page, area: Area, view: _View) -> float:
+    """The slices that show most beside the coronal overview; returns y below."""
+    room = area.height - _HEADING - _GAP_BELOW
+    tall = min(view.full, room / 2 - _CAPTION)
+    if len(view.chosen) > _PER_ROW and tall < max(_SHRINK * view.full, _LEAST_SLICE):
+        fewer = pic.telling_slices(view.material.lungs, view.inside, _PER_ROW)
         view = replace(view, chosen=fewer)
-    key = "pdf.slices" if inside.any() else "pdf.slices_spread" if beside else "pdf.slices_plain"
-    top = page.heading(area.x, area.y, texts(key), width)
-    below = _slices(page, Area(area.x, top, width, tall), view)
-    if beside:
+    if len(view.chosen) <= _PER_ROW:
+        tall = min(view.full, room - _CAPTION)
+    spread = "pdf.slices_spread" if view.beside else "pdf.slices_plain"
+    title = view.texts("pdf.slices" if view.inside.any() else spread)
+    top = page.heading(area.x, area.y, title, view.width)
+    below = _slices(page, Area(area.x, top, view.width, tall), view)
+    if view.beside:
         x = area.x + area.width - _OVERVIEW
-        page.heading(x, area.y, texts("pdf.overview"), _OVERVIEW)
-        room = area.height - _HEADING - 12
+        page.heading(x, area.y, view.texts("pdf.overview"), _OVERVIEW)
         below = max(below, _overview(page, Area(x, top, _OVERVIEW, room), view))
-    return below + 3
+    return below + _GAP_BELOW
 
 
 def _slices(page: Page, area: Area, view: _View) -> float:
-    """The slices in rows of three, each as high as ``area``; returns y below."""
+    """The slices in rows of three, each as high as ``area``, in columns that share its width; returns y
+    below."""
     volume, lungs = view.material.volume, view.material.lungs
     box = view.box
     rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
     tall, wide = area.height, area.height / view.ratio
+    step = (area.width + _GAP) / _PER_ROW
     for number, index in enumerate(view.chosen):
         line, column = divmod(number, _PER_ROW)
-        place = Area(area.x + column * (wide + _GAP), area.y + line * (tall + _CAPTION), wide, tall)
+        place = Area(area.x + column * step, area.y + line * (tall + _CAPTION), wide, tall)
         picture = pic.slice_picture(
             volume.hu[index, rows, columns],
             lungs[index, rows, columns],
@@ -170,18 +220,23 @@ def _slices(page: Page, area: Area, view: _View) -> float:
         )
         words = view.words(index)
         page.picture(place, picture, words)
-        page.put(place.x, place.y + tall + 0.6, words, size=7, colour=QUIET, width=wide)
+        page.put(place.x, place.y + tall + 0.6, words, size=7, colour=QUIET, width=step - _GAP)
         view.sides(page, place)
     lines = -(-len(view.chosen) // _PER_ROW)
     return area.y + lines * (tall + _CAPTION)
 
 
 def _overview(page: Page, area: Area, view: _View) -> float:
-    """The coronal picture with a tick for each slice shown; returns y below."""
+    """The coronal picture with a tick for each slice shown, its words below; returns y below."""
     volume, columns = view.material.volume, slice(view.box.left, view.box.right)
+    words = view.texts("pdf.overview_words")
+    if pic.overview_outline(view.material.lungs, volume.spacing)[1].any():
+        words += " " + view.texts("pdf.overview_gaps")
+    lines = page.count_lines(words, size=7, width=area.width)
+    tall = area.height - lines * page.line_height(7) - 0.8
     slices = volume.hu.shape[0]
     ratio = slices * volume.spacing[0] / ((view.box.right - view.box.left) * volume.spacing[2])
-    width = min(area.width - 3, area.height / ratio)
+    width = min(area.width - 3, tall / ratio)
     place = Area(area.x, area.y, width, width * ratio)
     picture = pic.coronal_overview(
         view.material.lungs[:, :, columns],
@@ -197,7 +252,6 @@ def _overview(page: Page, area: Area, view: _View) -> float:
         level = place.y + place.height * (1 - (index + 0.5) / slices)
         page.line(place.x + width + 0.4, level, place.x + width + 2.4, level)
     below = place.y + place.height + 0.8
-    words = view.texts("pdf.overview_words")
     return page.paragraph(area.x, below, words, size=7, colour=QUIET, width=area.width)
 
 
@@ -233,12 +287,12 @@ def _table(page: Page, area: Area, lungs: LungMeasurements, texts: Texts) -> flo
 
 
 def _attention(page: Page, area: Area, attention: Sequence[ProjectionAttention], texts: Texts) -> float:
-    """Where each CT classifier looked, over the projection it read."""
+    """Where each CT classifier looked, over the projection it read, as high as ``area`` at most."""
     below = top = page.heading(area.x, area.y, texts("pdf.attention"), area.width)
     each = (area.width - _GAP * (len(attention) - 1)) / len(attention)
     for number, seen in enumerate(attention):
         height, wide = seen.size
-        scale = min(each / wide, 30.0 / height)
+        scale = min(each / wide, area.height / height)
         place = Area(area.x + number * (each + _GAP), top, wide * scale, height * scale)
         pixels = (round(place.width * _PIXELS_PER_MM), round(place.height * _PIXELS_PER_MM))
         picture = pic.heat_over(
@@ -247,5 +301,5 @@ def _attention(page: Page, area: Area, attention: Sequence[ProjectionAttention],
         words = texts(f"projection.{seen.projection}")
         page.picture(place, picture, words)
         page.put(place.x, top + place.height + 0.6, words, size=7, colour=QUIET, width=each)
-        below = max(below, top + place.height + 4.5)
+        below = max(below, top + place.height + _CAPTION)
     return below

@@ -6,6 +6,9 @@ Knows nothing of findings. Lengths are in mm, sizes of type in points, colours a
 from __future__ import annotations
 
 import io
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +25,7 @@ LINE: Colour = (205, 210, 216)
 PALE: Colour = (240, 242, 245)
 ACCENT: Colour = (29, 78, 128)
 WARNING: Colour = (176, 58, 18)
+NOTICE: Colour = (138, 92, 0)
 AMBER: Colour = (255, 243, 214)
 
 LEFT, RIGHT, TOP, BOTTOM = 14.0, 196.0, 12.0, 285.0
@@ -36,6 +40,9 @@ _FALLBACKS = (
 )
 """Fonts of the system for scripts that Noto Sans lacks; the first that exist are used where needed."""
 
+_RIGHT_TO_LEFT = {"R", "AL"}
+"""Unicode's bidirectional classes of letters that run from right to left."""
+
 
 class Area(NamedTuple):
     """A rectangle of the page in mm."""
@@ -47,7 +54,11 @@ class Area(NamedTuple):
 
 
 class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
-    """An A4 page that never breaks: what is set is set at a place, and text is fitted to its width."""
+    """An A4 page that never breaks: what is set is set at a place, and text is fitted to its width.
+
+    Tagged (ISO 32000-1 Section 14.8): all text is in the structure as headings and paragraphs, in the
+    order in which it is set; pictures are figures with an alternative text.
+    """
 
     def __init__(self, *, title: str, subject: str, author: str, language: str) -> None:
         super().__init__(format="A4", unit="mm")
@@ -79,12 +90,19 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
         colour: Colour = INK,
         width: float = WIDTH,
         align: str = "L",
+        tag: str = "P",
     ) -> None:
-        """One line of text whose box starts at (x, y); what does not fit ``width`` ends in an ellipsis."""
+        """One line of text whose box starts at (x, y); what does not fit ``width`` ends in an ellipsis.
+
+        ``tag``: what it is in the document's structure: P, H1, H2 (ISO 32000-1 Section 14.8.4.3).
+        """
+        if not text:
+            return
         self._style(size, bold, colour, text)
         shown = self._fitted(text, width)
         self.set_xy(x, y)
-        self.cell(width, size * 0.45, shown, align=align)
+        with self._tagged(tag):
+            self.cell(width, size * 0.45, shown, align=align)
 
     def paragraph(
         self,
@@ -95,18 +113,22 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
         size: float = 8.5,
         colour: Colour = INK,
         width: float = WIDTH,
-        lines: int = 12,
+        lines: int = 40,
         bold: bool = False,
+        tag: str = "P",
     ) -> float:
-        """Text in as many lines as it needs, at most ``lines``; returns y below the last one."""
+        """Text in as many lines as it needs, at most ``lines``, where an ellipsis says that there was more;
+        returns y below the last one."""
         self._style(size, bold, colour, text)
         broken = self._broken(text, width)
         if len(broken) > lines:
             broken = [*broken[: lines - 1], self._fitted(" ".join(broken[lines - 1 :]), width)]
         height = self.line_height(size)
-        for number, line in enumerate(broken):
-            self.set_xy(x, y + number * height)
-            self.cell(width, height, line, align="L")
+        with self._tagged(tag):
+            for number, line in enumerate(broken):
+                self.set_xy(x, y + number * height)
+                # The space parts a line's last word from the next line's first, for who reads the text alone.
+                self.cell(width, height, line if number + 1 == len(broken) else f"{line} ", align="L")
         return y + len(broken) * height
 
     @staticmethod
@@ -114,9 +136,9 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
         """Height of a line of a paragraph in mm."""
         return size * 0.48
 
-    def count_lines(self, text: str, *, size: float, width: float) -> int:
+    def count_lines(self, text: str, *, size: float, width: float, bold: bool = False) -> int:
         """How many lines a paragraph would take."""
-        self._style(size, False, INK, text)
+        self._style(size, bold, INK, text)
         return len(self._broken(text, width))
 
     def fits(self, text: str, *, size: float, width: float) -> bool:
@@ -137,16 +159,25 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
 
     def heading(self, x: float, y: float, text: str, width: float = WIDTH) -> float:
         """A small heading; returns y below it."""
-        self.put(x, y, text, size=8.5, bold=True, colour=ACCENT, width=width)
+        self.put(x, y, text, size=8.5, bold=True, colour=ACCENT, width=width, tag="H2")
         return y + 5.5
 
     def picture(self, area: Area, pixels: Rgb | Grey, words: str) -> None:
         """A picture that fills the rectangle; ``words`` say what it shows to who cannot see it."""
         self.image(io.BytesIO(jpeg(pixels)), x=area.x, y=area.y, w=area.width, h=area.height, alt_text=words)
 
+    @contextmanager
+    def _tagged(self, tag: str) -> Iterator[None]:
+        """What is set meanwhile is one element of the structure; fpdf2 itself knows figures alone."""
+        with self._marked_sequence() as element:
+            element.s = f"/{tag}"
+            yield
+
     def _style(self, size: float, bold: bool, colour: Colour, text: str) -> None:
+        """Font and colour for a text, and letters joined and from right to left where it needs that."""
         if not self._fallback_loaded and not self._covers(text):
             self._load_fallback()
+        self.set_text_shaping(any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in text))
         self.set_font("noto", "B" if bold else "", size)
         self.set_text_color(*colour)
 

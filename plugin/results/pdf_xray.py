@@ -33,7 +33,7 @@ def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> fl
     rows, columns = material.image.pixels.shape
     side_by_side = material.attention is not None
     width = (area.width - _GAP) / 2 if side_by_side else area.width
-    height: float = min(width * rows / columns, area.height - (20 if side_by_side else 8))
+    height: float = min(width * rows / columns, area.height - (22 if side_by_side else 6))
     width = height * columns / rows
     pixels = (round(width * _PIXELS_PER_MM), round(height * _PIXELS_PER_MM))
     grey = pic.resized_float(material.image.pixels, *pixels)

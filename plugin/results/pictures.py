@@ -26,6 +26,10 @@ RIGHT_COLOUR, LEFT_COLOUR, FINDINGS_COLOUR = (79, 148, 205), (102, 187, 106), (2
 
 _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32)
 """Five stops from dark to bright, perceptually even (after the colour map "inferno", CC0)."""
+_LEAST_HOLE_MM2 = 25.0
+_HATCH = 6
+"""Pixels from one stripe of a hatched area to the next."""
+
 _FIRST_HEAT = np.float32(0.35)
 """Where overlays begin: the darker colours would look like shadows on the picture."""
 
@@ -149,13 +153,15 @@ def coronal_overview(
     """The lungs seen from the front, head up, with the depth of findings along every line of sight.
 
     Depth is shown from none (the grey of the lung) to the deepest place of this patient (brightest).
+    Gaps inside the lungs' outline, where no lung was marked along the whole line of sight, are hatched.
     ``spacing``: (between slices, rows, columns) in mm. The picture is ``height`` pixels high.
     """
-    silhouette = np.any(lungs, axis=1)[::-1]
+    silhouette, holes = overview_outline(lungs, spacing)
     depth = findings.sum(axis=1, dtype=np.int32)[::-1].astype(np.float32)
     tall, wide = lungs.shape[0] * spacing[0], lungs.shape[2] * spacing[2]
     width = max(1, round(height * wide / tall))
-    inside = _resized(silhouette * np.uint8(255), width, height) >= 128
+    inside = _resized(silhouette[::-1] * np.uint8(255), width, height) >= 128
+    gaps = _resized(holes[::-1] * np.uint8(255), width, height) >= 128
     deepest = float(depth.max())
     share = _resized((depth * (255 / deepest if deepest else 0)).astype(np.uint8), width, height)
     picture = np.full((height, width, 3), 16, np.uint8)
@@ -164,7 +170,23 @@ def coronal_overview(
     strength = share[shown].astype(np.float32) / 255
     picture[shown] = heat(np.asarray(_FIRST_HEAT + (1 - _FIRST_HEAT) * strength, np.float32)).astype(np.uint8)
     picture[inside & ~ndimage.binary_erosion(inside, iterations=1)] = 150
+    stripes = np.add.outer(np.arange(height), np.arange(width)) % _HATCH < _HATCH / 2
+    picture[gaps & ~inside] = np.where(stripes, 150, 60)[gaps & ~inside, None]
     return picture
+
+
+def overview_outline(lungs: npt.NDArray[np.uint8], spacing: tuple[float, float, float]) -> tuple[Mask, Mask]:
+    """The lungs seen from the front, and the holes in them of 25 mm2 or more: bool (slices, columns) each.
+
+    Smaller holes are taken for lung.
+    """
+    silhouette = np.any(lungs, axis=1)
+    filled = ndimage.binary_fill_holes(silhouette)
+    labels, _ = ndimage.label(filled & ~silhouette)
+    large = np.bincount(labels.ravel()) * spacing[0] * spacing[2] >= _LEAST_HOLE_MM2
+    large[0] = False
+    holes = large[labels]
+    return np.asarray(filled & ~holes), np.asarray(holes)
 
 
 def jpeg(picture: Rgb | Grey, quality: int = 90) -> bytes:

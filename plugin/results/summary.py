@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 
 from plugin.results.findings import Classification, Findings, LungMeasurements, Remark, Severity
 from plugin.results.texts import Texts
 
 _SAID_ANYWAY = {"no_lungs", "no_findings"}
+_UNCALLED = "findings_not_called"
+
+
+class Tone(StrEnum):
+    """How a headline is to be taken."""
+
+    CALM = "calm"
+    NOTICE = "notice"
+    ALERT = "alert"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,26 +36,62 @@ def rejected(findings: Findings) -> bool:
     return any(remark.severity is Severity.REJECT for remark in findings.remarks)
 
 
+def uncalled(findings: Findings) -> bool:
+    """True where the segmentation marks much of the lungs (a remark says so) that no classifier calls."""
+    return findings.lungs is not None and any(remark.code == _UNCALLED for remark in findings.remarks)
+
+
+def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
+    """The answer in one line, without a full stop, and how it is to be taken.
+
+    Never calm where the segmentation marks what no classifier calls.
+    """
+    if rejected(findings):
+        return texts("headline.rejected"), Tone.ALERT
+    if uncalled(findings):
+        return texts("headline.uncalled"), Tone.NOTICE
+    if not findings.classifications:
+        return texts("headline.no_classifier"), Tone.CALM
+    first, count = findings.classifications[0], len(findings.classifications)
+    positive = sum(c.positive for c in findings.classifications)
+    tone = Tone.ALERT if positive else Tone.CALM
+    words = meaning(first.finding.meaning, texts)
+    if count == 1:
+        return texts("headline.one", meaning=words, answer=answer(first, texts)), tone
+    key = "all" if positive == count else "some" if positive else "none"
+    return texts(f"headline.{key}", meaning=words, positive=positive, count=count), tone
+
+
 def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
     """One paragraph in the language of ``texts`` that a reader understands without the numbers' context."""
     remarks = " ".join(sentence(remark, texts) for remark in noted(findings))
     if rejected(findings):
         return f"{texts('summary.rejected', reasons=remarks)} {texts('disclaimer')}"
-    parts = [_call(classification, texts) for classification in findings.classifications]
+    parts = [narrative(findings, texts, history)]
+    if remarks:
+        parts.append(texts("summary.remarks", remarks=remarks))
+    return " ".join([*parts, texts("disclaimer")])
+
+
+def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
+    """What was found and measured, without the remarks and the warning; empty for a rejected series."""
+    if rejected(findings):
+        return ""
+    parts = [f"{headline(findings, texts)[0]}."] if uncalled(findings) else []
+    parts += [_call(classification, texts) for classification in findings.classifications]
     if len({c.positive for c in findings.classifications}) > 1:
         parts.append(texts("summary.disagree"))
     if findings.modality == "ct":
         parts.append(_lungs(findings.lungs, texts))
     if findings.lungs is not None and history:
         parts.append(course_sentence(findings.lungs.percent, history, texts))
-    if remarks:
-        parts.append(texts("summary.remarks", remarks=remarks))
-    return " ".join([*parts, texts("disclaimer")])
+    return " ".join(parts)
 
 
 def noted(findings: Findings) -> list[Remark]:
     """The remarks to be noted: without those that the results say anyway, as what was found."""
-    return [remark for remark in findings.remarks if remark.code not in _SAID_ANYWAY]
+    said = _SAID_ANYWAY | {_UNCALLED} if uncalled(findings) else _SAID_ANYWAY
+    return [remark for remark in findings.remarks if remark.code not in said]
 
 
 def sentence(remark: Remark, texts: Texts) -> str:
