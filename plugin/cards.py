@@ -63,14 +63,16 @@ class Resize(_Strict):
 
 
 class Projection(_Strict):
-    """Which mean projection of a CT volume the network reads.
+    """Which mean projections of a CT volume the network reads.
 
     ``axial``: the mean along the body axis, rows towards posterior, columns towards the patient's left.
     ``sagittal``: the mean along left-right, rows from head to feet, columns towards posterior.
+    ``orthogonal``: the axial, the sagittal and the coronal mean, a channel each; the coronal is the mean
+    along front-back, rows from head to feet, columns towards the patient's left.
     HU are clipped to the card's window before the mean is taken.
     """
 
-    axis: Literal["axial", "sagittal"]
+    axis: Literal["axial", "sagittal", "orthogonal"]
 
 
 class ModelInput(_Strict):
@@ -88,6 +90,12 @@ class ModelInput(_Strict):
     def _one_statistic_per_channel(self) -> ModelInput:
         if not len(self.mean) == len(self.std) == self.shape[1]:
             raise ValueError(f"mean and std must have {self.shape[1]} values, one per channel")
+        return self
+
+    @model_validator(mode="after")
+    def _one_channel_per_projection(self) -> ModelInput:
+        if self.projection and self.projection.axis == "orthogonal" and self.shape[1] != 3:
+            raise ValueError("orthogonal projections need three channels")
         return self
 
 

@@ -21,7 +21,7 @@ class Role:
     projection: str | None = None
 
     def fits(self, card: Card) -> bool:
-        """Whether a card is made for this role. A rejector may read either projection."""
+        """Whether a card is made for this role. A rejector may read any projection."""
         projection = card.input.projection.axis if card.input.projection else None
         return (card.modality, card.task) == (self.modality, self.task) and (
             self.projection is None or self.projection == projection

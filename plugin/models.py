@@ -92,9 +92,9 @@ class Model:
             provider=self.provider,
         )
 
-    def prepare(self, picture: preprocess.NumberArray) -> FloatArray:
-        """A (rows, columns) picture as the card's (channels, H, W) input."""
-        return prepare(self.card.input, picture)
+    def prepare(self, *pictures: preprocess.NumberArray) -> FloatArray:
+        """A (rows, columns) picture for all channels, or one for each, as the card's (channels, H, W)."""
+        return prepare(self.card.input, *pictures)
 
     def predict(self, inputs: FloatArray) -> Prediction:
         """Run n <= batch prepared inputs of shape (n, channels, H, W); the rest is padded with zeros."""
@@ -119,8 +119,16 @@ class Model:
         return output
 
 
-def prepare(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:
-    """A (rows, columns) picture as (channels, H, W): intensity rule, resize, crop, normalisation."""
+def prepare(spec: ModelInput, *pictures: preprocess.NumberArray) -> FloatArray:
+    """One (rows, columns) picture for all channels, or one for each, as (channels, H, W).
+
+    Intensity rule, resize and crop picture by picture, then normalisation.
+    """
+    return preprocess.normalise(np.stack([_fit(spec, p) for p in pictures]), spec.mean, spec.std)
+
+
+def _fit(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:
+    """A picture in [0, 1] at the network's size."""
     match spec.intensity:
         case HuWindow(low=low, high=high):
             scaled = preprocess.window(picture, low, high)
@@ -130,11 +138,9 @@ def prepare(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:
             scaled = preprocess.equalise(picture)
     rows, columns = spec.shape[2:]
     if spec.resize.mode == "stretch" or spec.resize.size is None:
-        resized = preprocess.resize(scaled, rows, columns)
-    else:
-        shape = preprocess.short_side_shape(scaled.shape[0], scaled.shape[1], spec.resize.size)
-        resized = preprocess.central_crop(preprocess.resize(scaled, *shape), rows, columns)
-    return preprocess.normalise(resized, spec.mean, spec.std)
+        return preprocess.resize(scaled, rows, columns)
+    shape = preprocess.short_side_shape(scaled.shape[0], scaled.shape[1], spec.resize.size)
+    return preprocess.central_crop(preprocess.resize(scaled, *shape), rows, columns)
 
 
 def load_models(

@@ -5,17 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugin.analysis.projection import Projections, mean_projections
+from plugin.analysis.projection import Projections
 
 VOLUME = np.random.default_rng(1).integers(-2000, 2000, size=(7, 5, 6)).astype(np.int16)
 
 
+def projections_of(volume: np.ndarray) -> Projections:
+    projections = Projections(low=-1024, high=600)
+    for k, slice_ in enumerate(volume):
+        projections.add(k, slice_)
+    return projections
+
+
 def test_projections_are_the_means_of_the_clipped_volume() -> None:
-    axial, sagittal = mean_projections(VOLUME, low=-1024, high=600)
+    means = projections_of(VOLUME)
     clipped = np.clip(VOLUME, -1024, 600).astype(np.float64)
-    np.testing.assert_allclose(axial, clipped.mean(axis=0), atol=1e-3)
-    np.testing.assert_allclose(sagittal, clipped.mean(axis=2)[::-1], atol=1e-3)
-    assert axial.dtype == sagittal.dtype == np.float32
+    np.testing.assert_allclose(means.axial, clipped.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(means.sagittal, clipped.mean(axis=2)[::-1], atol=1e-3)
+    np.testing.assert_allclose(means.coronal, clipped.mean(axis=1)[::-1], atol=1e-3)
+    assert means.axial.dtype == means.sagittal.dtype == means.coronal.dtype == np.float32
 
 
 def test_slices_may_come_in_any_order() -> None:
@@ -26,6 +34,7 @@ def test_slices_may_come_in_any_order() -> None:
         shuffled.add(k, VOLUME[k])
     np.testing.assert_allclose(ordered.axial, shuffled.axial, atol=1e-3)
     np.testing.assert_array_equal(ordered.sagittal, shuffled.sagittal)
+    np.testing.assert_array_equal(ordered.coronal, shuffled.coronal)
 
 
 def test_slices_count_for_what_they_cover() -> None:
@@ -52,9 +61,10 @@ def test_even_slices_are_not_touched_by_the_resampling() -> None:
     weighted = Projections(low=-1024, high=600, thickness=np.full(7, 2.5))
     for k in range(7):
         weighted.add(k, VOLUME[k])
-    axial, sagittal = mean_projections(VOLUME, low=-1024, high=600)
-    np.testing.assert_allclose(weighted.axial, axial, atol=1e-3)
-    np.testing.assert_allclose(weighted.sagittal, sagittal, atol=1e-2)
+    means = projections_of(VOLUME)
+    np.testing.assert_allclose(weighted.axial, means.axial, atol=1e-3)
+    np.testing.assert_allclose(weighted.sagittal, means.sagittal, atol=1e-2)
+    np.testing.assert_allclose(weighted.coronal, means.coronal, atol=1e-2)
 
 
 def test_without_slices_there_is_no_projection() -> None:
@@ -63,6 +73,8 @@ def test_without_slices_there_is_no_projection() -> None:
         _ = empty.axial
     with pytest.raises(ValueError, match="at least one slice"):
         _ = empty.sagittal
+    with pytest.raises(ValueError, match="at least one slice"):
+        _ = empty.coronal
 
 
 def test_a_single_slice_is_its_own_projection() -> None:

@@ -49,12 +49,13 @@ def test_no_lungs_in_a_body_without_air() -> None:
     assert not ct_lungs.derive_lungs(hu, SPACING, np.zeros(SHAPE, dtype=np.bool_)).any()
 
 
-def test_sagittal_projection_has_the_head_on_top(chest: ct.Volume) -> None:
+def test_sagittal_and_coronal_projections_have_the_head_on_top() -> None:
     values = np.zeros((3, 2, 4), dtype=np.float32)
     values[2, 1] = 1
-    picture = ct_projections.project(values, "sagittal")
-    assert picture.tolist() == [[0, 1], [0, 0], [0, 0]]
-    assert ct_projections.project(values, "axial").shape == (2, 4)
+    axial, sagittal, coronal = ct_projections.orthogonal(values)
+    assert axial.shape == (2, 4)
+    assert sagittal.tolist() == [[0, 1], [0, 0], [0, 0]]
+    assert coronal.tolist() == [[0.5] * 4, [0] * 4, [0] * 4]
 
 
 def test_healing_changes_nothing_but_the_findings(chest: ct.Volume) -> None:
@@ -91,7 +92,7 @@ def test_slabs_with_and_without_findings(chest: ct.Volume, axis: ct_projections.
     assert all(s.measured == ("healed" not in s.kind) for s in found)
     assert {s.kind for s in found} >= {"whole", "healed most", "healed whole", "healed slab"}
     rows = SHAPE[1] if axis == "axial" else SHAPE[0]
-    assert {s.picture.shape[0] for s in found} == {rows}
+    assert {s.pictures[0].shape[0] for s in found} == {rows}
 
 
 def test_spoiled_chests_are_rejects_and_whole_ones_are_not(chest: ct.Volume) -> None:
@@ -100,7 +101,7 @@ def test_spoiled_chests_are_rejects_and_whole_ones_are_not(chest: ct.Volume) -> 
     kinds = {s.kind for s in found if s.label == ct_spoiled.REJECT}
     assert kinds == set(ct_spoiled.SPOILED) - {"below the lungs"}
     assert {s.kind for s in found if s.label == ct_spoiled.ACCEPT} == {"as stored", "whole"}
-    assert all(s.picture.min() >= 0 and s.picture.max() <= 1 for s in found)
+    assert all(s.pictures[0].min() >= 0 and s.pictures[0].max() <= 1 for s in found)
 
 
 def test_folds_keep_every_patient_in_one_place(data: Path) -> None:

@@ -14,7 +14,14 @@ from export.measured import Measured
 from export.models import ct_classify, ct_reject
 from export.models.ct_finetune import Pictures
 from export.models.ct_projection import OutOfFold
-from export.models.ct_segment_measure import Result, findings_figures, lung_figures, volume_figures
+from export.models.ct_segment_measure import (
+    Result,
+    findings_figures,
+    lung_figures,
+    proper_sides,
+    volume_figures,
+)
+from plugin.analysis.lungs import LEFT, RIGHT
 
 
 def table(rows: list[tuple[str, str, int]]) -> Pictures:
@@ -22,7 +29,7 @@ def table(rows: list[tuple[str, str, int]]) -> Pictures:
     names, kinds, labels = zip(*rows, strict=True)
     count = len(rows)
     return Pictures(
-        image=np.zeros((count, 8, 8), dtype=np.uint8),
+        image=np.zeros((count, 1, 8, 8), dtype=np.uint8),
         label=np.array(labels, dtype=np.int64),
         name=np.array(names),
         kind=np.array(kinds),
@@ -77,6 +84,8 @@ def result(name: str, findings: float, truth: float) -> Result:
         true_lung_ml=4000,
         findings_ml=findings,
         true_findings_ml=truth,
+        sides=1.0,
+        side_ml=(2200.0, 1800.0),
     )
 
 
@@ -94,3 +103,17 @@ def test_volumes_with_hardly_any_findings_have_no_dice_but_an_error() -> None:
     assert share.value == pytest.approx(100 / 3 / 40, abs=1e-3)
     assert errors["findings in % of lung where none are expected"].value == pytest.approx(0.2)
     assert [f.n for f in lung_figures(results, "a command")] == [3, 1]
+
+
+def test_swapped_or_merged_lungs_have_no_proper_sides() -> None:
+    lung = np.zeros((2, 4, 100), dtype=np.bool_)
+    lung[..., 5:40] = lung[..., 60:95] = True
+    lungs = np.where(np.arange(100) < 50, RIGHT, LEFT).astype(np.uint8) * lung
+
+    def sides(labels: np.ndarray) -> float:
+        return proper_sides(labels.astype(np.uint8), lung, midline=49.5, column_mm=3.0)
+
+    assert sides(lungs) == 1.0
+    assert sides(np.where(lungs == RIGHT, LEFT, np.where(lungs == LEFT, RIGHT, 0))) == 0.0
+    assert sides(np.where(lungs > 0, RIGHT, 0)) == 0.0
+    assert sides(np.where(lungs == RIGHT, RIGHT, 0)) == 0.0

@@ -101,8 +101,8 @@ def test_dice() -> None:
 def test_whole_networks_learn_what_tells_the_classes_apart() -> None:
     draw = np.random.default_rng(6)
     label = np.arange(40) % 2
-    image = draw.integers(0, 60, size=(40, SIZE, SIZE)).astype(np.uint8)
-    image[label == 1, 20:40, 20:40] += 150
+    image = draw.integers(0, 60, size=(40, 1, SIZE, SIZE)).astype(np.uint8)
+    image[label == 1, :, 20:40, 20:40] += 150
     names = np.array([f"patient-{n // 4}" for n in range(40)])
     pictures = Pictures(image, label, names, np.full(40, "slab"), np.ones(40, dtype=np.bool_))
     plan = ct_finetune.Plan(steps=12, batch=8, dropout=0.0)

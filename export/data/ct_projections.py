@@ -27,11 +27,10 @@ POSITIVE_SHARE, POSITIVE_ML = 0.02, 3.0
 LEAST_LUNG_ML = 100.0
 
 
-def project(windowed: Float, axis: Axis) -> Float:
-    """(k, j, i) in [0, 1] to the picture that ``plugin.cards.Projection`` describes."""
-    if axis == "axial":
-        return windowed.mean(axis=0)
-    return np.ascontiguousarray(windowed.mean(axis=2)[::-1])
+def orthogonal(windowed: Float) -> tuple[Float, Float, Float]:
+    """(k, j, i) in [0, 1] to the axial, the sagittal and the coronal mean that the card describes."""
+    axial, coronal, sagittal = (windowed.mean(axis=axis) for axis in range(3))
+    return axial, np.ascontiguousarray(sagittal[::-1]), np.ascontiguousarray(coronal[::-1])
 
 
 def heal(volume: Volume, windowed: Float, draw: np.random.Generator) -> Float:
@@ -76,12 +75,13 @@ def implant(
 
 @dataclass(frozen=True)
 class Sample:
-    """A projection: ``picture`` in [0, 1], its class ``label``, the volume's ``name`` and its ``kind``.
+    """Projections of one volume in [0, 1], their class ``label``, the volume's ``name`` and their ``kind``.
 
-    ``measured``: as it may come from a scanner, so that figures are taken from it.
+    ``pictures``: one for all channels of the network, or one for each. ``measured``: as they may come from a
+    scanner, so that figures are taken from them.
     """
 
-    picture: Float
+    pictures: tuple[Float, ...]
     label: int
     name: str
     kind: str
@@ -141,8 +141,7 @@ def _whole(volume: Volume, stack: _Stack, alteration: str) -> Iterator[Sample]:
     label = label_of(found, float(stack.lung.sum()))
     if label is None:
         label = 1 if found >= POSITIVE_ML else 0
-    picture = stack.planes.mean(axis=0)
-    yield Sample(picture, label, volume.name, alteration + "whole", not alteration)
+    yield Sample((stack.planes.mean(axis=0),), label, volume.name, alteration + "whole", not alteration)
 
 
 def _random(
@@ -173,4 +172,4 @@ def _random(
             continue
         made += 1
         picture = ((sums[end] - sums[begin]) / (end - begin)).astype(np.float32)
-        yield Sample(picture, label, volume.name, alteration + kind, not alteration)
+        yield Sample((picture,), label, volume.name, alteration + kind, not alteration)

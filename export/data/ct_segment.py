@@ -166,7 +166,7 @@ def bend(values: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def vary_intensity(image: Tensor, draw: torch.Generator, most_noise: float = 0.05) -> Tensor:
-    """Blur, gain about soft tissue, shift (60 HU), gamma and noise; (N, 1, H, W) in [0, 1]."""
+    """Blur, gain about soft tissue, shift (60 HU), gamma and noise; (N, C, H, W) in [0, 1]."""
     count, size = len(image), image.shape[-1]
     varied = []
     for one in image.split(1):

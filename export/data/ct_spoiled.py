@@ -1,4 +1,4 @@
-"""Whole chests, spoiled chests and other body parts as sagittal mean projections.
+"""Whole chests, spoiled chests and other body parts as mean projections along the three axes.
 
 A whole chest holds both lungs from apex to base. What is spoiled is cut digitally from the chests.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.data.ct import NOT_CHESTS, Volume, load_hu
-from export.data.ct_projections import HIGH, LOW, Float, Sample, implant, project
+from export.data.ct_projections import HIGH, LOW, Float, Sample, implant, orthogonal
 from plugin.analysis import preprocess
 
 ACCEPT, REJECT = 0, 1
@@ -110,6 +110,14 @@ def lung_extent(lung: npt.NDArray[np.bool_]) -> tuple[int, int]:
     return int(inside[0]), int(inside[-1]) + 1
 
 
+def _halved(values: Float) -> Float:
+    """Half the columns and rows, each the mean of four: far finer still than the network's picture."""
+    rows, columns = (count - count % 2 for count in values.shape[1:])
+    even = values[:, :rows, :columns]
+    blocks = even.reshape(len(even), rows // 2, 2, columns // 2, 2)
+    return blocks.mean(axis=(2, 4))
+
+
 def chest_samples(volume: Volume, count: int, draw: Draw) -> Iterator[Sample]:
     """The chest as it is, ``count`` whole variants, and ``count`` over all kinds of spoiling.
 
@@ -117,9 +125,10 @@ def chest_samples(volume: Volume, count: int, draw: Draw) -> Iterator[Sample]:
     only: ill lungs are lungs.
     """
     values = preprocess.window(volume.hu, LOW, HIGH)
+    yield Sample(orthogonal(values), ACCEPT, volume.name, "as stored")
     ill, _ = implant(volume, values, draw, most=0.7)
     first, last = lung_extent(volume.lung)
-    yield Sample(project(values, "sagittal"), ACCEPT, volume.name, "as stored")
+    values, ill = _halved(values), _halved(ill)
     kinds: list[tuple[str, Cut, int]] = [("whole", _whole, ACCEPT)] * count
     for kind, cut in SPOILED.items():
         kinds += [(kind, cut, REJECT)] * max(2, round(count / len(SPOILED)))
@@ -127,17 +136,17 @@ def chest_samples(volume: Volume, count: int, draw: Draw) -> Iterator[Sample]:
         altered = number % 3 == 2
         part = cut(ill if altered else values, first, last, draw)
         if len(part) >= FEWEST:
-            picture = project(field_of_view(part, draw), "sagittal")
-            yield Sample(picture, label, volume.name, kind, not altered)
+            yield Sample(orthogonal(field_of_view(part, draw)), label, volume.name, kind, not altered)
 
 
 def other_samples(name: str, count: int, draw: Draw) -> Iterator[Sample]:
     """``count`` parts of a volume of another body part, and all of it."""
     values = preprocess.window(load_hu(name)[0], LOW, HIGH)
     kind = NOT_CHESTS[name]
-    yield Sample(project(values, "sagittal"), REJECT, name, kind)
+    yield Sample(orthogonal(values), REJECT, name, kind)
+    values = _halved(values)
     for _ in range(count):
         length = int(draw.integers(min(FEWEST * 2, len(values)), len(values) + 1))
         begin = int(draw.integers(0, len(values) - length + 1))
         part = field_of_view(values[begin : begin + length], draw)
-        yield Sample(project(part, "sagittal"), REJECT, name, kind)
+        yield Sample(orthogonal(part), REJECT, name, kind)

@@ -15,7 +15,7 @@ from export.figures import auc, calibration_error, figure, fit_temperature, rate
 from export.measured import Measured
 from export.models.ct_linear import Linear
 from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
-from plugin.cards import Figure, OutputClass
+from plugin.cards import Figure, OutputClass, Projection
 
 COUNT = 240
 MARGIN = 0.05
@@ -160,7 +160,7 @@ def _model(name: str, axis: Axis, words: str) -> ProjectionModel:
     return ProjectionModel(
         name=name,
         task="classify",
-        axis=axis,
+        projection=Projection(axis=axis),
         size=192,
         plan=Linear(),
         vary=varied(axis),

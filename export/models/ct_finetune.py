@@ -27,7 +27,7 @@ BATCH_NORM_MOMENTUM = 0.05
 
 @dataclass(frozen=True)
 class Pictures:
-    """Labelled projections: ``image`` uint8 (n, size, size), ``label`` (n,), volume ``name``, ``kind``.
+    """Labelled projections: ``image`` uint8 (n, 1 or 3, size, size), ``label`` (n,), ``name``, ``kind``.
 
     ``measured``: as it may come from a scanner, so that figures are taken from it.
     """
@@ -41,9 +41,9 @@ class Pictures:
     @staticmethod
     def of(samples: Sequence[Sample], size: int) -> Pictures:
         """Samples resized as the plugin does it."""
-        resized = [preprocess.resize(s.picture, size, size) for s in samples]
+        resized = np.stack([[preprocess.resize(p, size, size) for p in s.pictures] for s in samples])
         return Pictures(
-            image=np.stack([np.rint(p * 255).astype(np.uint8) for p in resized]),
+            image=np.rint(resized * 255).astype(np.uint8),
             label=np.array([s.label for s in samples], dtype=np.int64),
             name=np.array([s.name for s in samples]),
             kind=np.array([s.kind for s in samples]),
@@ -77,12 +77,12 @@ Vary = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def normalised(image: npt.NDArray[np.uint8]) -> Tensor:
-    """Bytes (n, H, W) to values in [0, 1], (n, 1, H, W)."""
-    return torch.from_numpy(image).float()[:, None] / 255
+    """Bytes to values in [0, 1]."""
+    return torch.from_numpy(image).float() / 255
 
 
 def to_input(values: Tensor) -> Tensor:
-    """(n, 1, H, W) in [0, 1] to the network's three channels."""
+    """(n, 1 or 3, H, W) in [0, 1] to the network's three channels."""
     picture = ((values - MEAN[0]) / STD[0]).expand(-1, 3, -1, -1)
     return picture.contiguous(memory_format=torch.channels_last)
 
@@ -137,7 +137,7 @@ def _rate(step: int, steps: int) -> float:
 
 
 def logits_of(network: AttentionClassifier, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Bytes (n, H, W) to the difference of the second and the first class's logit (n,)."""
+    """Bytes (n, 1 or 3, H, W) to the difference of the second and the first class's logit (n,)."""
     found = []
     for part in normalised(image).split(32):
         with torch.inference_mode():

@@ -31,7 +31,7 @@ class Linear:
 
 
 def pooled(network: AttentionClassifier, values: torch.Tensor) -> npt.NDArray[np.float32]:
-    """(n, 1, H, W) in [0, 1] to the trunk's mean features (n, channels), with progress."""
+    """(n, 1 or 3, H, W) in [0, 1] to the trunk's mean features (n, channels), with progress."""
     found = []
     for number, part in enumerate(values.split(BATCH)):
         with torch.inference_mode():

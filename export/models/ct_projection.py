@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from export.data import ct
-from export.data.ct_projections import HIGH, LOW, Axis, Sample
+from export.data.ct_projections import HIGH, LOW, Sample
 from export.measured import Measured
 from export.models.ct_finetune import Pictures, Plan, Vary, finetune, logits_of
 from export.models.ct_linear import Linear, fit_heads
@@ -62,7 +62,7 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class ProjectionModel:
-    """A two-class network on one mean projection; class 1 is the one that is called.
+    """A two-class network on mean projections; class 1 is the one that is called.
 
     ``samples``: (volume name, seed) to its labelled projections. ``measure``: figures, temperature and
     operating point from the pictures that the fold's network did not see.
@@ -70,7 +70,7 @@ class ProjectionModel:
 
     name: str
     task: Literal["reject", "classify"]
-    axis: Axis
+    projection: Projection
     size: int
     plan: Plan | Linear
     vary: Vary
@@ -190,7 +190,7 @@ class ProjectionModel:
             resize=Resize(mode="stretch"),
             mean=MEAN,
             std=STD,
-            projection=Projection(axis=self.axis),
+            projection=self.projection,
         )
 
 

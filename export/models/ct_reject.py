@@ -1,4 +1,4 @@
-"""Is the series a whole chest? On the sagittal mean projection."""
+"""Is the series a whole chest? On the axial, sagittal and coronal mean projection, a channel each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from export.figures import auc, figure, fit_temperature, rate_at_least
 from export.measured import Measured
 from export.models.ct_finetune import Plan
 from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
-from plugin.cards import Figure, OutputClass
+from plugin.cards import Figure, OutputClass, Projection
 
 COUNT = 60
 #: The share of whole chests that may be rejected; the operating point follows from it.
@@ -35,8 +35,8 @@ TEXT = CardText(
         "The projection is stretched to a square, so that the extent in mm is not seen but only what "
         "lies within it; training varied the field of view and the coverage. One series each of head "
         "and neck and of the abdomen, real partial scans none: those were cut digitally. Scans that go "
-        "on into the abdomen were imitated by mirroring. A missing lung is mostly not noticed in this "
-        "projection; left-right swaps are not recognised."
+        "on into the abdomen were imitated by mirroring. Left-right swaps are not "
+        "recognised."
     ),
 )
 
@@ -47,7 +47,7 @@ def volumes() -> list[str]:
 
 
 def samples(name: str, seed: int) -> Iterator[Sample]:
-    """Labelled sagittal projections of one volume."""
+    """Labelled projections of one volume."""
     draw = np.random.default_rng(seed)
     if name in ct.NOT_CHESTS:
         return other_samples(name, 2 * COUNT, draw)
@@ -114,9 +114,9 @@ MODELS = (
     ProjectionModel(
         name="ct-reject-compact",
         task="reject",
-        axis="sagittal",
+        projection=Projection(axis="orthogonal"),
         size=128,
-        plan=Plan(steps=130),
+        plan=Plan(steps=200),
         vary=vary,
         volumes=volumes,
         samples=samples,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from export.data import ct
@@ -20,16 +21,19 @@ from export.networks.lite import MEAN, STD
 from export.paths import runs_folder
 
 _log = logging.getLogger(__name__)
-#: The fold whose patients TRAIN never sees.
-FOLD = 1
 #: The window ends where the 8-bit sources still tell soft tissue from bone.
 LOW, HIGH = -1024.0, 200.0
 SEED = 20
+PROD = "prod"
 
 
 @dataclass(frozen=True)
 class SegmentModel:
-    """A segmentation network of one architecture and input size (pixels, square)."""
+    """A segmentation network of one architecture and input size (pixels, square).
+
+    ``folds``: those of which a network without their patients is trained and measured (TRAIN); PROD is
+    trained on all patients for as many steps.
+    """
 
     name: str
     title: str
@@ -37,28 +41,27 @@ class SegmentModel:
     build: Callable[[], nn.Module]
     size: int
     batch: int
-    train_plan: Plan
-    prod_plan: Plan
+    plan: Plan
     default_rank: int
+    folds: tuple[int, ...] = tuple(range(ct.FOLDS))
 
-    def trainer(self, part: str) -> Trainer:
-        """The trainer of ``train`` or ``prod``; PROD starts from TRAIN's averaged weights."""
-        folder = runs_folder(self.name)
-        plan = self.train_plan if part == "train" else self.prod_plan
-        network = self.build()
-        if part == "prod" and not (folder / "prod.pt").exists():
-            network.load_state_dict(self.trained("train").state_dict())
-        return Trainer(network, plan, MEAN[0], STD[0], folder / f"{part}.pt")
+    def _trainer(self, part: int | str) -> Trainer:
+        """The trainer of a fold or of PROD."""
+        torch.manual_seed(SEED)
+        return Trainer(self.build(), self.plan, MEAN[0], STD[0], self._checkpoint(part))
 
-    def trained(self, part: str) -> nn.Module:
-        """The averaged network of ``train`` or ``prod`` as far as it has been trained.
+    def _checkpoint(self, part: int | str) -> Path:
+        return runs_folder(self.name) / (f"{part}.pt" if part == PROD else f"fold-{part}.pt")
 
-        Raises FileNotFoundError where there is no checkpoint.
+    def trained(self, part: int | str) -> nn.Module:
+        """The averaged network of a fold or of PROD.
+
+        Raises FileNotFoundError where it is not trained to the end.
         """
-        checkpoint = runs_folder(self.name) / f"{part}.pt"
-        if not checkpoint.exists():
-            raise FileNotFoundError(f"{checkpoint}: {self.name} is not trained yet")
-        return Trainer(self.build(), self.train_plan, MEAN[0], STD[0], checkpoint).averaged()
+        trainer = self._trainer(part)
+        if trainer.step < self.plan.steps:
+            raise FileNotFoundError(f"{self.name}, {part}: trained {trainer.step} of {self.plan.steps} steps")
+        return trainer.averaged()
 
     def sampler(self, names: Iterable[str], seed: int) -> Sampler:
         """Training slices of these volumes and the MedSeg set."""
@@ -66,27 +69,27 @@ class SegmentModel:
         return Sampler([*sets, load_medseg(self.size, LOW, HIGH)], seed)
 
     def train(self) -> None:
-        """TRAIN on the patients outside FOLD, then PROD on all but the DICOM chest; resumable."""
-        outside = [n for n in ct.chest_names() if ct.fold_of(n) != FOLD]
-        trainer = self.trainer("train")
-        if trainer.step < trainer.plan.steps:
-            trainer.run(self.sampler(outside, SEED))
-        trainer = self.trainer("prod")
-        if trainer.step < trainer.plan.steps:
-            trainer.run(self.sampler(ct.chest_names(), SEED + 1))
+        """TRAIN on the patients outside each fold, then PROD on all but the DICOM chest; resumable."""
+        parts: list[int | str] = [*self.folds, PROD]
+        for part in parts:
+            trainer = self._trainer(part)
+            if trainer.step < self.plan.steps:
+                _log.info("%s: training %s", self.name, part)
+                inside = [n for n in ct.chest_names() if part == PROD or ct.fold_of(n) != part]
+                trainer.run(self.sampler(inside, SEED))
 
-    def reader(self, part: str) -> Reader:
+    def reader(self, part: int | str) -> Reader:
         """Reads whole volumes as the plugin does."""
         return Reader(self.trained(part), self.size, LOW, HIGH, MEAN[0], STD[0])
 
     def evaluate(self) -> Measured:
-        """TRAIN on the volumes of FOLD, the DICOM chest and the slices with expert lungs."""
-        return measure(self.reader("train"), FOLD, f"python -m export evaluate {self.name}")
+        """TRAIN on the volumes of its folds, the DICOM chest and the slices with expert lungs."""
+        readers = {fold: self.reader(fold) for fold in self.folds}
+        return measure(readers, f"python -m export evaluate {self.name}")
 
     def onnx(self, measured: Measured) -> Path:
-        """Write PROD, or TRAIN while there is no PROD, to ``onnx_models``."""
-        part = "prod" if (runs_folder(self.name) / "prod.pt").exists() else "train"
-        return write_model(self, self.trained(part), part, measured)
+        """Write PROD to ``onnx_models``."""
+        return write_model(self, self.trained(PROD), measured)
 
 
 MODELS = (
@@ -100,8 +103,7 @@ MODELS = (
         build=lambda: efficientdet.compact(256, 48),
         size=256,
         batch=4,
-        train_plan=Plan(steps=1350),
-        prod_plan=Plan(steps=200, rate=5e-4, warmup=20),
+        plan=Plan(steps=1350),
         default_rank=10,
     ),
     SegmentModel(
@@ -114,8 +116,7 @@ MODELS = (
         build=efficientdet.published,
         size=512,
         batch=1,
-        train_plan=Plan(steps=20000),
-        prod_plan=Plan(steps=20000),
+        plan=Plan(steps=20000),
         default_rank=20,
     ),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from export.data import ct
 from export.measured import Measured
 from export.networks.lite import MEAN, STD
 from export.onnx_writer import write_card, write_graph
@@ -22,13 +23,10 @@ DATA = (
     "slices), six chest CTs without COVID-19 (LIDC-IDRI, Lung-PET-CT-Dx, COPDGene, LungSeg3D). Lung "
     "masks are derived (air inside the body joined with the findings and closed) but for two volumes. "
 )
-PARTS = {
-    "train": "Trained without every third patient, on whom the figures were measured.",
-    "prod": (
-        "PROD: the measured network (TRAIN, without every third patient) trained on with all patients "
-        "for a seventh of its steps; the figures are those of TRAIN."
-    ),
-}
+PROD = (
+    "PROD: trained on all patients but the DICOM chest of LIDC-IDRI; the figures are those of networks "
+    "trained as long without the patient ({count} of {folds} folds)."
+)
 LIMITS = (
     "Small evidence: 15 COVID-19 patients of two collections, reduced to 8 bits and at most 256 pixels "
     "a side. Findings are opacities as drawn in COVID-19 pneumonia; other consolidation, tumours, "
@@ -50,8 +48,8 @@ def _outputs() -> tuple[ModelOutput, ...]:
     return (ModelOutput(name="logits", meaning="logits", classes=(lung, findings), activation="sigmoid"),)
 
 
-def write_model(model: SegmentModel, network: nn.Module, part: str, measured: Measured) -> Path:
-    """Graph and card of ``network``, which is ``part`` (train or prod) of ``model``."""
+def write_model(model: SegmentModel, network: nn.Module, measured: Measured) -> Path:
+    """Graph and card of ``network``, the PROD of ``model``."""
     folder = ONNX_MODELS / model.name
     shape = (model.batch, 3, model.size, model.size)
     from export.models.ct_segment import HIGH, LOW
@@ -76,7 +74,7 @@ def write_model(model: SegmentModel, network: nn.Module, part: str, measured: Me
             std=STD,
         ),
         outputs=_outputs(),
-        training_data=DATA + PARTS[part],
+        training_data=DATA + PROD.format(count=len(model.folds), folds=ct.FOLDS),
         training_licence="CC BY-NC-SA 4.0 (COVID-19-CT-Seg), CC BY 3.0 and 4.0; partly unstated",
         figures=measured.figures,
         shortcut_checks=measured.shortcut_checks,

@@ -15,6 +15,7 @@ from export.data import ct
 from export.figures import Array, Labels, figure
 from export.measured import Measured
 from plugin.analysis import preprocess
+from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate
 from plugin.analysis.segmentation import segment
 from plugin.cards import Figure
 
@@ -25,6 +26,8 @@ THRESHOLD = 0.5
 BATCH = 8
 #: Below this a Dice of findings says nothing: a single voxel decides.
 SMALLEST_FINDINGS_ML = 1.0
+#: Lung farther than this from the body's midline is surely of that side.
+SURE_SIDE_MM = 30.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def dice(a: Mask, b: Mask) -> float:
 
 @dataclass(frozen=True)
 class Result:
-    """One volume: Dice of lungs and (where there are any) findings, volumes in mL and % of lung."""
+    """One volume: Dice of lungs and (where there are any) findings, volumes in mL and % of lung.
+
+    ``sides``: see :func:`proper_sides`; ``side_ml``: the right and the left lung as the plugin tells them.
+    """
 
     name: str
     source: str
@@ -88,11 +94,26 @@ class Result:
     true_lung_ml: float
     findings_ml: float
     true_findings_ml: float
+    sides: float
+    side_ml: tuple[float, float]
 
     @property
     def percent_error(self) -> float:
         """Error of the findings' share of the lungs in percentage points."""
         return 100 * (self.findings_ml / self.lung_ml - self.true_findings_ml / self.true_lung_ml)
+
+
+def proper_sides(lungs: npt.NDArray[np.uint8], true_lung: Mask, midline: float, column_mm: float) -> float:
+    """The share of the true lung, far enough from the midline to be sure of its side, that has that side.
+
+    The worse of both sides: about 0 where they are swapped, where both are one, or where one is lost.
+    """
+    from_middle = (np.arange(true_lung.shape[2]) - midline) * column_mm
+    shares = []
+    for side, sure in ((RIGHT, from_middle < -SURE_SIDE_MM), (LEFT, from_middle > SURE_SIDE_MM)):
+        inside = true_lung & sure & (lungs > 0)
+        shares.append(float((lungs[inside] == side).mean()) if inside.any() else 0.0)
+    return min(shares)
 
 
 def read_volume(reader: Reader, name: str) -> Result:
@@ -101,6 +122,9 @@ def read_volume(reader: Reader, name: str) -> Result:
     lung, findings = reader.read(volume.hu, volume.spacing)
     true_ml = volume.millilitres(volume.lesion)
     measurable = true_ml >= SMALLEST_FINDINGS_ML
+    axial = np.clip(volume.hu, reader.low, reader.high).mean(axis=0, dtype=np.float32)
+    midline = body_midline(axial)
+    lungs = separate(lung, spacing=volume.spacing, midline=midline)
     result = Result(
         name=name,
         source=volume.source,
@@ -112,6 +136,8 @@ def read_volume(reader: Reader, name: str) -> Result:
         true_lung_ml=volume.millilitres(volume.lung),
         findings_ml=volume.millilitres(findings),
         true_findings_ml=true_ml,
+        sides=proper_sides(lungs, volume.lung, midline, volume.spacing[2]),
+        side_ml=(volume.millilitres(lungs == RIGHT), volume.millilitres(lungs == LEFT)),
     )
     _log.info("%s", result)
     return result
@@ -190,14 +216,32 @@ def slice_figure(reader: Reader, command: str) -> Figure:
     )
 
 
-def measure(reader: Reader, fold: int, command: str) -> Measured:
-    """All figures of the TRAIN network on the patients of ``fold`` and the DICOM chest."""
-    results = [read_volume(reader, name) for name in [*ct.held_out(fold), ct.DICOM_CHEST]]
+def side_figure(results: Sequence[Result], command: str) -> Figure:
+    """Whether left is left: the lung whose side is sure, on every volume; both lungs' volumes."""
+    cases = {r.name: r.sides for r in results}
+    listed = "; ".join(
+        f"{r.name} {r.sides:.3f} (right {r.side_ml[0]:.0f} mL, left {r.side_ml[1]:.0f} mL)" for r in results
+    )
+    return _figure(
+        f"lung more than {SURE_SIDE_MM:.0f} mm off the midline given its side, worse side, mean",
+        cases,
+        f"{len(cases)} held-out volumes; the lowest is {min(cases.values()):.3f}",
+        command,
+        listed,
+    )
+
+
+def measure(readers: Mapping[int, Reader], command: str) -> Measured:
+    """All figures: each fold's TRAIN network on the fold's patients; the first also on what is in no fold."""
+    results = [read_volume(reader, name) for fold, reader in readers.items() for name in ct.held_out(fold)]
+    reader = next(iter(readers.values()))
+    results.append(read_volume(reader, ct.DICOM_CHEST))
     return Measured(
         figures=(
             *findings_figures(results, command),
             *lung_figures(results, command),
             slice_figure(reader, command),
             *volume_figures(results, command),
+            side_figure(results, command),
         )
     )

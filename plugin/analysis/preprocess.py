@@ -67,7 +67,10 @@ def central_crop(picture: FloatArray, rows: int, columns: int) -> FloatArray:
 
 
 def normalise(picture: FloatArray, mean: Sequence[float], std: Sequence[float]) -> FloatArray:
-    """A (rows, columns) picture in [0, 1] as (channels, rows, columns), less mean, over deviation."""
+    """A picture in [0, 1], (rows, columns) or (channels, rows, columns), less mean, over deviation.
+
+    The result has a channel for each mean; a single picture is repeated to all of them.
+    """
     offset = np.asarray(mean, dtype=np.float32)[:, None, None]
     scale = np.asarray(std, dtype=np.float32)[:, None, None]
-    return (picture[None] - offset) / scale
+    return (picture - offset) / scale

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +9,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class Projections:
-    """The axial and the sagittal mean projection of a volume whose slices come one at a time.
+    """The mean projections along the three axes of a volume whose slices come one at a time.
 
     HU are clipped to [low, high] before they are averaged. Only two-dimensional sums are kept, never a
     slice. ``thickness``: what each slice stands for in mm, so that unevenly spaced slices count for what
@@ -25,6 +23,7 @@ class Projections:
         self._sum: npt.NDArray[np.float64] | None = None
         self._weight = 0.0
         self._rows: dict[int, FloatArray] = {}
+        self._columns: dict[int, FloatArray] = {}
 
     def add(self, k: int, slice_: npt.NDArray[np.int16]) -> None:
         """Take in slice ``k`` counted from the feet: HU (rows to posterior, columns to the left)."""
@@ -35,6 +34,7 @@ class Projections:
         self._sum += clipped * np.float32(weight)
         self._weight += weight
         self._rows[k] = clipped.mean(axis=1)
+        self._columns[k] = clipped.mean(axis=0)
 
     @property
     def axial(self) -> FloatArray:
@@ -52,12 +52,24 @@ class Projections:
 
         Unevenly spaced slices are resampled to even rows. Raises ValueError where no slice was taken in.
         """
-        if not self._rows:
+        return self._head_first(self._rows)
+
+    @property
+    def coronal(self) -> FloatArray:
+        """Mean from front to back: float32 (slices, columns) in HU, head to feet, columns to the left.
+
+        As ``sagittal`` otherwise.
+        """
+        return self._head_first(self._columns)
+
+    def _head_first(self, profiles: dict[int, FloatArray]) -> FloatArray:
+        if not profiles:
             raise ValueError("a projection needs at least one slice")
-        profiles = np.stack([self._rows[k] for k in sorted(self._rows)])
+        numbers = sorted(profiles)
+        stacked = np.stack([profiles[k] for k in numbers])
         if self._thickness is not None:
-            profiles = _evenly(profiles, self._thickness[sorted(self._rows)])
-        return np.ascontiguousarray(profiles[::-1])
+            stacked = _evenly(stacked, self._thickness[numbers])
+        return np.ascontiguousarray(stacked[::-1])
 
 
 def _evenly(profiles: FloatArray, thickness: npt.NDArray[np.float64]) -> FloatArray:
@@ -71,13 +83,3 @@ def _evenly(profiles: FloatArray, thickness: npt.NDArray[np.float64]) -> FloatAr
     share: FloatArray = np.clip(between, 0, 1).astype(np.float32)[:, None]
     resampled: FloatArray = profiles[upper - 1] * (1 - share) + profiles[upper] * share
     return resampled
-
-
-def mean_projections(
-    volume: Sequence[npt.NDArray[np.int16]] | npt.NDArray[np.int16], *, low: float, high: float
-) -> tuple[FloatArray, FloatArray]:
-    """Axial and sagittal mean projection of a canonical volume (slices, rows, columns) in HU."""
-    projections = Projections(low=low, high=high)
-    for k, slice_ in enumerate(volume):
-        projections.add(k, slice_)
-    return projections.axial, projections.sagittal

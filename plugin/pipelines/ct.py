@@ -130,7 +130,7 @@ def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Ve
     if model is None:
         remark = steps.warn("not_screened", "no network has checked that this is a whole chest CT")
         return Verdict(remarks=(remark,))
-    _, classes = steps.ask(model, _projection(model, projections))
+    _, classes = steps.ask(model, *_views(model, projections))
     return steps.network_verdict(model, classes)
 
 
@@ -138,7 +138,7 @@ def _classify(
     model: Model, projections: Mapping[HuWindow, Projections], volume: CtVolume
 ) -> tuple[Classification, ProjectionAttention | None]:
     """What a classifier says of its projection, and where it looked."""
-    picture = _projection(model, projections)
+    (picture,) = _views(model, projections)
     prediction, classes = steps.ask(model, picture)
     said = steps.classification(model, classes)
     attention = steps.attention(model, prediction, picture.shape)
@@ -286,10 +286,16 @@ def _window(model: Model) -> HuWindow:
     return model.card.input.intensity
 
 
-def _projection(model: Model, projections: Mapping[HuWindow, Projections]) -> npt.NDArray[np.float32]:
-    """The mean projection that a network's card asks for, in HU."""
+def _views(model: Model, projections: Mapping[HuWindow, Projections]) -> tuple[npt.NDArray[np.float32], ...]:
+    """The mean projections that a network's card asks for, in HU."""
     wanted = model.card.input.projection
     if wanted is None:
         raise ModelError(f"{model.card.name} classifies CT but its card names no projection")
-    projection = projections[_window(model)]
-    return projection.axial if wanted.axis == "axial" else projection.sagittal
+    means = projections[_window(model)]
+    match wanted.axis:
+        case "axial":
+            return (means.axial,)
+        case "sagittal":
+            return (means.sagittal,)
+        case "orthogonal":
+            return (means.axial, means.sagittal, means.coronal)

@@ -36,9 +36,9 @@ def label_of(settings: Settings) -> SeriesLabel:
     )
 
 
-def ask(model: Model, picture: npt.NDArray[np.float32]) -> tuple[Prediction, tuple[ClassProbability, ...]]:
-    """Run a classifier on one picture: its answer, and the probability of each class."""
-    prediction = model.predict(model.prepare(picture)[None])
+def ask(model: Model, *pictures: npt.NDArray[np.float32]) -> tuple[Prediction, tuple[ClassProbability, ...]]:
+    """Run a classifier on a picture (or one for each channel): its answer, each class's probability."""
+    prediction = model.predict(model.prepare(*pictures)[None])
     classes = tuple(
         ClassProbability(
             name=c.name,
