@@ -1,4 +1,4 @@
-"""``python -m export train|evaluate|onnx <model> ...``: train, measure and export networks."""
+"""``python -m export train|evaluate|onnx|precision <model> ...``: train, measure and export networks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import logging
 import re
 from pathlib import Path
 
+from export import precision
 from export.measured import read_measured, table, write_measured
 from export.models import Model, models
 from export.paths import ONNX_MODELS, REPOSITORY
+from export.precision_report import keep_report, read_reports
+from export.precision_report import table as precision_table
+from export.precision_studies import study_of
 
 _log = logging.getLogger("export")
-#: Files with a table of the figures between these two marks.
+#: Files with tables between marks.
 _TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "README.md")
-_MARKS = re.compile(r"(<!-- figures -->\n).*?(<!-- /figures -->)", re.DOTALL)
+_MARKS = re.compile(r"(<!-- (figures|precision) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def evaluate(model: Model) -> None:
@@ -27,12 +31,13 @@ def evaluate(model: Model) -> None:
 
 
 def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
-    """Replace the figures between the marks ``<!-- figures -->`` in files that exist."""
+    """Fill in what stands between ``<!-- figures -->`` or ``<!-- precision -->`` in files that exist."""
     names = sorted(card.parent.name for card in ONNX_MODELS.glob("*/card.json"))
+    tables = {"figures": table(names), "precision": precision_table(read_reports())}
     for file in files:
         if file.is_file():
             text = file.read_text(encoding="utf-8")
-            filled = _MARKS.sub(lambda mark: mark[1] + table(names) + mark[2], text)
+            filled = _MARKS.sub(lambda mark: mark[1] + tables[mark[2]] + mark[3], text)
             file.write_text(filled, encoding="utf-8")
 
 
@@ -40,7 +45,7 @@ def main() -> None:
     """The command line. Exits with 2 where a model is unknown."""
     known = models()
     parser = argparse.ArgumentParser(prog="./run export", description=__doc__)
-    parser.add_argument("command", choices=("train", "evaluate", "onnx"))
+    parser.add_argument("command", choices=("train", "evaluate", "onnx", "precision"))
     parser.add_argument("model", nargs="*", help=f"of: {', '.join(known)}")
     parser.add_argument("--all", action="store_true", help="every model that has a card")
     arguments = parser.parse_args()
@@ -55,6 +60,8 @@ def main() -> None:
             known[name].train()
         elif arguments.command == "evaluate":
             evaluate(known[name])
+        elif arguments.command == "precision":
+            keep_report(precision.measure(study_of(known[name])))
         else:
             known[name].onnx(read_measured(name))
     if arguments.command != "train":
