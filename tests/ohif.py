@@ -106,6 +106,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pacs = http.client.HTTPConnection("127.0.0.1", self._pacs_port)
         # The host becomes part of the addresses that Orthanc answers with.
         headers = {name: self.headers[name] for name in ("Accept", "Host") if name in self.headers}
+        if "/bulk/" in self.path:
+            # OHIF would rather have a PDF than bytes; DICOMweb 1.20 of Debian 13 refuses to choose.
+            headers["Accept"] = 'multipart/related; type="application/octet-stream"'
         pacs.request("GET", self.path, headers=headers)
         answer = pacs.getresponse()
         kind = answer.getheader("Content-Type", "application/octet-stream")
@@ -147,11 +150,13 @@ class Viewer:
         """Open the Structured Report of the study that is open. ``answer``: to the question whether its
         measurements are to be taken over, which OHIF asks only of some."""
         drawn = self.page.locator("svg text").first
-        for _ in range(2):
+        question = self.page.get_by_role("button", name=answer or "none", exact=True)
+        for _ in range(3):
             self._choose("SR")
-            if answer:
-                self._answer(answer)
             try:
+                drawn.or_(question).first.wait_for(state="attached", timeout=SECONDS / 3 * 1000)
+                if answer and question.is_visible():
+                    self._answer(answer)
                 drawn.wait_for(state="attached", timeout=SECONDS / 3 * 1000)
             except Error:
                 # Now and then the image comes after its measurements, and hides them until it is shown anew.
@@ -170,7 +175,8 @@ class Viewer:
     def show_document(self) -> bytes:
         """Open the PDF of the study that is open; returns the file that the viewer then holds."""
         self._choose("DOC")
-        document = self.page.locator('object[type="application/pdf"]')
+        # The element is there before it is told what to show.
+        document = self.page.locator('object[type="application/pdf"][data]')
         expect(document).to_be_visible()
         held = "async element => [...new Uint8Array(await (await fetch(element.data)).arrayBuffer())]"
         content = bytes(document.evaluate(held))

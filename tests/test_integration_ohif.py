@@ -83,6 +83,12 @@ def segments(file: bytes, source: str) -> dict[str, npt.NDArray[np.bool_]]:
     return masks
 
 
+def sources(files: list[Path]) -> dict[int, str]:
+    """SOP Instance UIDs by Instance Number."""
+    headers = (pydicom.dcmread(file, stop_before_pixels=True) for file in files)
+    return {int(header.InstanceNumber): header.SOPInstanceUID for header in headers}
+
+
 def painted(screen: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.bool_]]:
     """The pixels in the colour of each segment; of the lungs, those that no findings cover.
 
@@ -110,6 +116,22 @@ def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
+def assert_painted(screen: npt.NDArray[np.uint8], masks: dict[str, npt.NDArray[np.bool_]]) -> None:
+    """Every segment is on the screen where its mask is, in its colour, the right lung on the left."""
+    seen = painted(screen)
+    for label, mask in masks.items():
+        assert mask.sum() > 100, f"{label}: not on this slice"
+        visible = mask if label == FINDINGS else mask & ~masks[FINDINGS]
+        expected = fitted(visible, *screen.shape[:2])
+        overlap = dice(seen[label], expected)
+        print(f"{label}: overlap on the screen {overlap:.3f}")
+        assert overlap > 0.95, label
+    # The viewer shows the patient from the feet.
+    columns = np.arange(screen.shape[1])
+    assert np.average(columns, weights=seen[RIGHT].sum(axis=0)) < 0.45 * screen.shape[1]
+    assert np.average(columns, weights=seen[LEFT].sum(axis=0)) > 0.55 * screen.shape[1]
+
+
 def assert_classification(shown: dict[str, float], classification: dict[str, Any]) -> None:
     """The finding's probability and operating point, and the other classes' probabilities, to two places."""
     of = "Probability of "
@@ -125,24 +147,11 @@ def test_the_segmentation_lies_on_the_ct_in_its_colours(
     read: Read, ohif: Viewer, synthetic: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     ohif.show_segmentation(read.study("ct"), FINDINGS)
-    headers = (pydicom.dcmread(file, stop_before_pixels=True) for file in synthetic["ct"])
-    sources = {int(header.InstanceNumber): header.SOPInstanceUID for header in headers}
-    masks = segments(read.result("ct", "seg"), sources[ohif.instance_number()])
+    source = sources(synthetic["ct"])[ohif.instance_number()]
     screen = ohif.canvas()
     Image.fromarray(screen).save(tmp_path / "screen.png")
     print(tmp_path / "screen.png")
-    seen = painted(screen)
-    for label, mask in masks.items():
-        assert mask.sum() > 100, f"{label}: not on this slice"
-        visible = mask if label == FINDINGS else mask & ~masks[FINDINGS]
-        expected = fitted(visible, *screen.shape[:2])
-        overlap = dice(seen[label], expected)
-        print(f"{label}: overlap on the screen {overlap:.3f}")
-        assert overlap > 0.95, label
-    # The viewer shows the patient from the feet: the right lung is on the left half of the screen.
-    columns = np.arange(screen.shape[1])
-    assert np.average(columns, weights=seen[RIGHT].sum(axis=0)) < 0.45 * screen.shape[1]
-    assert np.average(columns, weights=seen[LEFT].sum(axis=0)) > 0.55 * screen.shape[1]
+    assert_painted(screen, segments(read.result("ct", "seg"), source))
 
 
 def test_the_report_of_the_ct_tells_its_numbers(read: Read, ohif: Viewer) -> None:

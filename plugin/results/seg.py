@@ -108,6 +108,9 @@ def build_seg(
         workers=0,
     )
     _derive_organization(segmentation, identity)
+    # A label map's background comes last: OHIF takes names by number, but colours by place.
+    order = sorted(segmentation.SegmentSequence, key=lambda item: item.SegmentNumber or len(parts) + 1)
+    segmentation.SegmentSequence = order
     source = volume.sources[0].header
     return finish(segmentation, kind="seg", source=source, identity=identity, label=label)
 
