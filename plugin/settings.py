@@ -96,8 +96,9 @@ class Settings(Section):
     xray: XrayLimits = Field(default=XrayLimits(), description="limits of the X-ray header rules")
     ct: CtLimits = Field(default=CtLimits(), description="limits of the CT header rules")
     results: ResultChoice = Field(default=ResultChoice(), description="which results are stored")
-    segmentation_type: Literal["BINARY", "LABELMAP"] = Field(
-        default="BINARY", description="kind of Segmentation; LABELMAP is smaller, fewer viewers know it"
+    segmentation_type: Literal["BINARY", "BINARY_DEFLATED", "LABELMAP"] = Field(
+        default="BINARY",
+        description="kind of Segmentation; BINARY_DEFLATED and LABELMAP are small, fewer programs read them",
     )
     superseded: Literal["delete", "keep"] = Field(
         default="delete", description="what happens to the results of a series that was read anew"

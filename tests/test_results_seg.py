@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from results_factory import (
     FRAME,
     IDENTITY,
@@ -49,6 +50,22 @@ def stored(ds: Dataset) -> Dataset:
     ds.save_as(buffer, enforce_file_format=True)
     buffer.seek(0)
     return pydicom.dcmread(buffer)
+
+
+def test_deflated_it_is_the_same_and_small() -> None:
+    plain, deflated = build(grid()), build(grid(), kind="BINARY_DEFLATED")
+    assert plain is not None
+    assert deflated is not None
+    sizes = {}
+    for ds in (plain, deflated):
+        buffer = io.BytesIO()
+        ds.save_as(buffer, enforce_file_format=True)
+        sizes[ds.file_meta.TransferSyntaxUID] = len(buffer.getvalue())
+    assert sizes[DeflatedExplicitVRLittleEndian] < 0.2 * sizes[ExplicitVRLittleEndian]
+    read = stored(deflated)
+    assert read.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    read.file_meta = plain.file_meta
+    assert read == stored(plain)
 
 
 def in_patient_space(seg: Dataset, where: Grid) -> dict[int, npt.NDArray[np.bool_]]:

@@ -19,7 +19,7 @@ from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from plugin.imaging import CtVolume
 from plugin.results import concepts, masks
@@ -28,7 +28,9 @@ from plugin.results.findings import Algorithm, Findings, Side
 from plugin.results.identity import Identity
 from plugin.results.sr_groups import algorithm_parameters
 
-SegmentationType = Literal["BINARY", "LABELMAP"]
+SegmentationType = Literal["BINARY", "BINARY_DEFLATED", "LABELMAP"]
+"""Each segment its own frames; the same in the deflated transfer syntax (PS3.5 Section A.5); one frame with
+all segments that does not overlap."""
 
 SEGMENTS = ("lung-right", "lung-left", "findings")
 """What is segmented, by the name from which the tracking UIDs are derived."""
@@ -77,7 +79,7 @@ def build_seg(
         raise ValueError(
             f"masks of shape {lungs.shape} and {findings_mask.shape} for a volume of {volume.hu.shape}"
         )
-    overlapping = segmentation_type == "BINARY"
+    overlapping = segmentation_type != "LABELMAP"
     voxels = masks.counts(lungs, findings_mask).sum(axis=0)
     parts = [part for part in _parts(overlapping) if voxels[list(part.cells)].sum() > 0]
     if not parts:
@@ -88,7 +90,7 @@ def build_seg(
     segmentation = Segmentation(
         source_images=references,
         pixel_array=_frames(volume, lungs, findings_mask, parts),
-        segmentation_type=segmentation_type,
+        segmentation_type="BINARY" if overlapping else "LABELMAP",
         segment_descriptions=[
             _description(number, part, findings.lungs.algorithm, identity, label)
             for number, part in enumerate(parts, start=1)
@@ -107,6 +109,8 @@ def build_seg(
         omit_empty_frames=True,
         workers=0,
     )
+    if segmentation_type == "BINARY_DEFLATED":
+        segmentation.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     _derive_organization(segmentation, identity)
     # A label map's background comes last: OHIF takes names by number, but colours by place.
     order = sorted(segmentation.SegmentSequence, key=lambda item: item.SegmentNumber or len(parts) + 1)

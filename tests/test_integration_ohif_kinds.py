@@ -1,4 +1,4 @@
-"""A Segmentation written as a label map, which is a setting, in OHIF over Orthanc's DICOMweb."""
+"""The kinds of Segmentation that a setting chooses, in OHIF over Orthanc's DICOMweb."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from tests.conftest import Pacs
 from tests.ohif import CHROMIUM, DIST, viewer
 from tests.pacs_client import settled
-from tests.test_integration_ohif import FINDINGS, LEFT, RIGHT, assert_painted, sources
+from tests.test_integration_ohif import FINDINGS, LEFT, RIGHT, assert_painted, segments, sources
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
@@ -25,9 +26,8 @@ pytestmark = [
 
 
 def labelled(file: bytes, source: str) -> dict[str, npt.NDArray[np.bool_]]:
-    """Each segment's mask on one source image, by what it is of."""
+    """Each segment's mask on one source image in a label map, by what it is of."""
     seg = pydicom.dcmread(io.BytesIO(file))
-    assert seg.SegmentationType == "LABELMAP"
     for groups, frame in zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True):
         image = groups.DerivationImageSequence[0].SourceImageSequence[0]
         if image.ReferencedSOPInstanceUID == source:
@@ -35,16 +35,26 @@ def labelled(file: bytes, source: str) -> dict[str, npt.NDArray[np.bool_]]:
     raise AssertionError("the image has no frame in the segmentation")
 
 
-def test_a_label_map_lies_on_the_ct_in_its_colours(
-    orthanc_server: Callable[..., Pacs], synthetic: dict[str, list[Path]]
+@pytest.mark.parametrize(
+    ("kind", "masks", "syntax"),
+    [("LABELMAP", labelled, RLELossless), ("BINARY_DEFLATED", segments, DeflatedExplicitVRLittleEndian)],
+)
+def test_it_lies_on_the_ct_in_its_colours(
+    kind: str,
+    masks: Callable[[bytes, str], dict[str, npt.NDArray[np.bool_]]],
+    syntax: str,
+    orthanc_server: Callable[..., Pacs],
+    synthetic: dict[str, list[Path]],
 ) -> None:
-    pacs = orthanc_server(chest_ai={"SegmentationType": "LABELMAP"})
+    pacs = orthanc_server(chest_ai={"SegmentationType": kind})
     pacs.store(synthetic["ct"])
     (entry,) = settled(pacs, 1).values()
     assert entry["state"] == "done", entry
     study = pacs.get(f"/series/{entry['series']}/study")["MainDicomTags"]["StudyInstanceUID"]
     file = pacs.read(f"/instances/{entry['outputs']['seg']}/file")
+    assert pydicom.dcmread(io.BytesIO(file)).file_meta.TransferSyntaxUID == syntax
+    assert len(file) < 1_000_000
     with viewer(pacs.http_port, width=1200, height=800) as window:
         window.show_segmentation(study, FINDINGS)
         source = sources(synthetic["ct"])[window.instance_number()]
-        assert_painted(window.canvas(), labelled(file, source))
+        assert_painted(window.canvas(), masks(file, source))
