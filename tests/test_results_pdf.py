@@ -105,15 +105,19 @@ def test_a_ct_says_its_numbers(tmp_path: Path) -> None:
 
 
 @needs_poppler
-def test_names_of_every_script_come_out_right(tmp_path: Path) -> None:
+def test_names_of_many_scripts_come_out_right(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name, shown in (
         ("Gonçalves^João Antônio", "Gonçalves, João Antônio"),
         ("Емельянова^Антонина", "Емельянова, Антонина"),
         ("Παπαδόπουλος^Γιώργος", "Παπαδόπουλος, Γιώργος"),
         ("Nguyễn^Thị Ánh", "Nguyễn, Thị Ánh"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada, Tarou 山田, 太郎 やまだ, たろう"),
+        ("Kim^Younghee=김^영희", "Kim, Younghee 김, 영희"),
     ):
         image = xray(PatientName=name)
-        assert shown in words(xray_pdf(image), tmp_path)
+        assert shown in " ".join(words(xray_pdf(image), tmp_path).split())
+    # fpdf2 says so where a font has no picture of a letter.
+    assert "missing" not in caplog.text
 
 
 @needs_poppler
@@ -131,7 +135,7 @@ def test_letters_from_right_to_left_are_joined(name: str, shown: str, pieces: in
     assert ndimage.label(ink, np.ones((3, 3)))[1] == pieces
 
 
-@pytest.mark.parametrize("name", ["Yamada^Tarou=山田^太郎=やまだ^たろう", "حسن^علي", "🫁^x"])
+@pytest.mark.parametrize("name", ["สมชาย^ใจดี", "🫁^x"])
 def test_other_scripts_do_not_break_it(name: str) -> None:
     assert xray_pdf(xray(PatientName=name)).EncapsulatedDocument.startswith(b"%PDF-")
 
