@@ -1,6 +1,6 @@
 """Is a smaller or faster graph worth it? The TRAIN networks in several precisions on held-out cases.
 
-Each precision is written with a card and loaded as the plugin loads it; all read the same inputs in turn.
+Each precision is written with a card and loaded as the plugin loads it; all read the same inputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from plugin.cards import Card
 from plugin.models import CPU, FloatArray, Model, load_model
 
 _log = logging.getLogger(__name__)
-#: One, as on a host of two cores: the plugin leaves one to Orthanc.
+#: ONNX Runtime then works in the calling thread, whose time is taken; so it is on a host of two cores.
 THREADS = 1
 LOG_EVERY = 200
 _SEED = 1
@@ -88,9 +88,13 @@ class Study(Protocol):
 
 
 class Bench:
-    """Reads every input in all precisions, in an order that turns, and keeps times and differences."""
+    """Reads every input in all precisions, in an order that is drawn, and keeps times and differences.
+
+    Times are those of the processor, which hold beside other work.
+    """
 
     def __init__(self) -> None:
+        self._draw = np.random.default_rng(0)
         self.models: dict[Precision, Model] = {}
         self.sizes: dict[Precision, int] = {}
         self.seconds: dict[Precision, list[float]] = {p: [] for p in PRECISIONS}
@@ -105,20 +109,20 @@ class Bench:
 
     def predict(self, inputs: FloatArray) -> dict[Precision, FloatArray]:
         """(n, C, H, W), at most a batch, to probabilities (n, classes, ...) in each precision."""
-        runs = len(self.seconds["float32"])
-        turn = runs % len(PRECISIONS)
         answers: dict[Precision, FloatArray] = {}
-        for precision in (*PRECISIONS[turn:], *PRECISIONS[:turn]):
+        for place in self._draw.permutation(len(PRECISIONS)):
+            precision = PRECISIONS[place]
             model = self.models[precision]
-            begun = time.perf_counter()
+            begun = time.thread_time()
             answers[precision] = model.predict(inputs).probabilities
-            self.seconds[precision].append((time.perf_counter() - begun) / model.batch)
+            self.seconds[precision].append((time.thread_time() - begun) / model.batch)
         for precision, answer in answers.items():
             change = np.abs(answer - answers["float32"])
             self.changes[precision].append((float(change.mean()), float(change.max())))
-        if runs % LOG_EVERY == LOG_EVERY - 1:
+        runs = len(self.seconds["float32"])
+        if runs % LOG_EVERY == 0:
             medians = (f"{p} {1e3 * float(np.median(s)):.1f} ms" for p, s in self.seconds.items())
-            _log.info("%d runs: %s", runs + 1, ", ".join(medians))
+            _log.info("%d runs: %s", runs, ", ".join(medians))
         return answers
 
     def cost(self, precision: Precision) -> Cost:

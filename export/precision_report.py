@@ -21,7 +21,7 @@ class _Strict(BaseModel):
 class Cost(_Strict):
     """What a graph costs and how far its answers are from float32.
 
-    ``size`` of the file in bytes; ``seconds``: median for one input; ``mean_change`` and
+    ``size`` of the file in bytes; ``seconds`` of one core: median for one input; ``mean_change`` and
     ``largest_change`` of a probability (of a pixel's, in segmentation) over all inputs.
     """
 
@@ -86,7 +86,13 @@ def _row(*cells: str) -> str:
 def _costs(reports: Reports) -> list[str]:
     lines = [
         _row(
-            "Model", "Precision", "File, MB", "ms per input", "Times as fast", "Mean change", "Largest change"
+            "Model",
+            "Precision",
+            "File, MB",
+            "CPU ms per input",
+            "Times as fast",
+            "Mean change",
+            "Largest change",
         ),
         "|---|---|---|---|---|---|---|",
     ]
@@ -102,8 +108,8 @@ def _costs(reports: Reports) -> list[str]:
 def _cell(value: Value) -> str:
     if value.interval is None:
         return f"{value.value:.4f}"
-    low, high = value.interval
-    return f"{value.value:.4f} ({low:+.4f} to {high:+.4f})"
+    low, high = (f"{end:+z.4f}" for end in value.interval)
+    return f"{value.value:.4f} ({low} to {high})"
 
 
 def _figures(reports: Reports) -> list[str]:

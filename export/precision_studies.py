@@ -175,7 +175,7 @@ class SegmentStudy:
 
     def network(self, part: int) -> nn.Module:
         """TRAIN without the fold."""
-        return self.model.trained(f"fold-{part}")
+        return self.model.trained(part)
 
     def calibration(self, part: int) -> FloatArray:
         """As many slices of each volume of the other folds, at least CALIBRATION in all."""

@@ -19,7 +19,7 @@ import torch
 from export.networks.attention import AttentionClassifier
 from export.onnx_writer import described, self_test_input, write_card, write_graph
 from export.quantise import FIRST_IN_FLOAT, kept_in_float, quantise
-from plugin.cards import Card, ModelInput, ModelOutput, OutputClass, read_card
+from plugin.cards import Card, ModelOutput, OutputClass, read_card
 from plugin.models import CPU, ModelError, load_model
 from tests.conftest import ROOT
 
@@ -28,7 +28,7 @@ SHAPE = (2, 3, 32, 32)
 CHANNELS = 16
 
 
-def _network() -> AttentionClassifier:
+def small_network() -> AttentionClassifier:
     """Nine convolutions, six of them with ReLU6 in the part that is quantised."""
     torch.manual_seed(3)
     layers: list[torch.nn.Module] = [torch.nn.Conv2d(3, CHANNELS, 3, stride=2, padding=1), torch.nn.ReLU6()]
@@ -41,7 +41,8 @@ def _network() -> AttentionClassifier:
     return classifier.eval()
 
 
-def _pictures(count: int, seed: int) -> np.ndarray:
+def pictures(count: int, seed: int) -> np.ndarray:
+    """Prepared random pictures (count, 3, H, W)."""
     return np.concatenate([self_test_input(seed + i, (1, *SHAPE[1:]), MEAN, STD) for i in range(count)])
 
 
@@ -49,47 +50,41 @@ def _pictures(count: int, seed: int) -> np.ndarray:
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The float32 graph."""
     folder = tmp_path_factory.mktemp("float32")
-    write_graph(_network(), folder, shape=SHAPE, outputs=("logits", "attention"), mean=MEAN, std=STD)
+    write_graph(small_network(), folder, shape=SHAPE, outputs=("logits", "attention"), mean=MEAN, std=STD)
     return folder / "model.onnx"
 
 
-def _card(path: Path) -> Card:
-    """A card for the graph, as a shipped classifier's but for what belongs to this one."""
-    names = [p.parent for p in sorted((ROOT / "onnx_models").glob("*/card.json"))]
-    base = next(card for card in map(read_card, names) if card.task == "classify" and card.modality == "xray")
+def small_card() -> Card:
+    """A card of the small network, otherwise as a shipped classifier's; without digest and self-test."""
+    cards = (read_card(path.parent) for path in sorted((ROOT / "onnx_models").glob("*/card.json")))
+    base = next(card for card in cards if card.task == "classify" and card.modality == "xray")
     classes = (
         OutputClass(name="NONE", meaning="none"),
         OutputClass(name="SOME", meaning="some", role="finding"),
     )
-    exported = described(path, self_test_input(1, SHAPE, MEAN, STD), 1)
-    return base.model_copy(
-        update={
-            "name": "small",
-            "sha256": exported.sha256,
-            "self_test": exported.self_test,
-            "input": ModelInput(**base.input.model_dump() | {"shape": SHAPE, "mean": MEAN, "std": STD}),
-            "outputs": (
-                ModelOutput(name="logits", meaning="logits", classes=classes, activation="softmax"),
-                ModelOutput(name="attention", meaning="attention", classes=classes, activation="none"),
-            ),
-        }
-    )
+    logits = ModelOutput(name="logits", meaning="logits", classes=classes, activation="softmax")
+    attention = ModelOutput(name="attention", meaning="attention", classes=classes, activation="none")
+    spec = base.input.model_copy(update={"shape": SHAPE, "mean": MEAN, "std": STD})
+    return base.model_copy(update={"name": "small", "input": spec, "outputs": (logits, attention)})
 
 
 def _folder(source: Path, folder: Path) -> Path:
+    """A model to drop in: the graph with its card."""
     folder.mkdir()
     shutil.copy(source, folder / "model.onnx")
-    write_card(_card(folder / "model.onnx"), folder)
+    exported = described(folder / "model.onnx", self_test_input(1, SHAPE, MEAN, STD), 1)
+    changes = {"sha256": exported.sha256, "self_test": exported.self_test}
+    write_card(small_card().model_copy(update=changes), folder)
     return folder
 
 
 @pytest.mark.parametrize("seven_bits", [False, True])
 def test_the_plugin_loads_and_runs_integers(graph: Path, tmp_path: Path, seven_bits: bool) -> None:
     path = tmp_path / "int8.onnx"
-    quantise(graph, path, _pictures(32, 100), seven_bits=seven_bits)
+    quantise(graph, path, pictures(32, 100), seven_bits=seven_bits)
     whole = load_model(_folder(graph, tmp_path / "a"), thresholds={}, providers=[CPU], threads=1)
     small = load_model(_folder(path, tmp_path / "b"), thresholds={}, providers=[CPU], threads=1)
-    inputs = _pictures(2, 900)
+    inputs = pictures(2, 900)
     expected, got = whole.predict(inputs), small.predict(inputs)
     assert got.attention is not None
     assert expected.attention is not None
@@ -103,7 +98,7 @@ def test_the_plugin_loads_and_runs_integers(graph: Path, tmp_path: Path, seven_b
 
 def test_weights_are_integers_per_channel_and_run_as_such(graph: Path, tmp_path: Path) -> None:
     path, optimised = tmp_path / "int8.onnx", tmp_path / "optimised.onnx"
-    quantise(graph, path, _pictures(8, 100), seven_bits=False)
+    quantise(graph, path, pictures(8, 100), seven_bits=False)
     assert path.stat().st_size < graph.stat().st_size
     weights = [w for w in onnx.load(path).graph.initializer if w.data_type == onnx.TensorProto.INT8]
     kernels = [w for w in weights if len(w.dims) == 4]
@@ -121,7 +116,7 @@ def test_seven_bits_keep_to_their_range(graph: Path, tmp_path: Path) -> None:
     largest = {}
     for seven_bits in (False, True):
         path = tmp_path / f"{seven_bits}.onnx"
-        quantise(graph, path, _pictures(4, 100), seven_bits=seven_bits)
+        quantise(graph, path, pictures(4, 100), seven_bits=seven_bits)
         kernels = [w for w in onnx.load(path).graph.initializer if w.data_type == onnx.TensorProto.INT8]
         largest[seven_bits] = max(int(np.abs(onnx.numpy_helper.to_array(w)).max()) for w in kernels)
     assert largest[True] <= 64 < largest[False]
@@ -129,7 +124,7 @@ def test_seven_bits_keep_to_their_range(graph: Path, tmp_path: Path) -> None:
 
 def test_a_graph_that_answers_otherwise_than_its_self_test_is_refused(graph: Path, tmp_path: Path) -> None:
     path = tmp_path / "int8.onnx"
-    quantise(graph, path, _pictures(8, 100), seven_bits=False)
+    quantise(graph, path, pictures(8, 100), seven_bits=False)
     folder = _folder(path, tmp_path / "model")
     card = json.loads((folder / "card.json").read_text())
     card["self_test"]["expected"][0] += 2 * card["self_test"]["tolerance"]
@@ -140,7 +135,7 @@ def test_a_graph_that_answers_otherwise_than_its_self_test_is_refused(graph: Pat
 
 def test_too_few_convolutions_or_pictures_are_an_error(graph: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="less than a batch"):
-        quantise(graph, tmp_path / "a.onnx", _pictures(1, 0))
+        quantise(graph, tmp_path / "a.onnx", pictures(1, 0))
     small = onnx.load(graph).graph
     del small.node[4:]
     with pytest.raises(ValueError, match="too few"):
