@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from plugin.imaging import Instance
-from plugin.results import pdf_answer, pdf_ct, pdf_xray
+from plugin.results import pdf_answer, pdf_ct, pdf_volumes, pdf_xray
 from plugin.results.common import SeriesLabel, finish, source_identity
 from plugin.results.findings import Findings
 from plugin.results.identity import Identity
@@ -24,7 +24,7 @@ from plugin.results.summary import Earlier, narrative
 
 _TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
 
-_LEAST_BODY = pdf_ct.TABLE
+_LEAST_BODY = pdf_volumes.HEIGHT
 """Room in mm that the remarks leave to what is measured or shown."""
 
 

@@ -44,9 +44,7 @@ def header(page: Page, source: Dataset, modality: str, label: SeriesLabel) -> fl
     texts, patient = label.texts, source_identity(source)
     page.put(LEFT, TOP, texts(f"pdf.title.{modality}"), size=9, bold=True, colour=ACCENT)
     page.put(LEFT, TOP, label.institution, size=9, colour=QUIET, align="R")
-    name = _person(str(patient.PatientName)) or texts("pdf.unnamed")
-    size = 15 if page.fits(name, size=15, width=112) else 10.5
-    page.put(LEFT, TOP + 5.5 + (15 - size) * 0.25, name, size=size, bold=True, width=112)
+    _name(page, _person(str(patient.PatientName)) or texts("pdf.unnamed"))
     page.put(LEFT, TOP + 13.2, _about_patient(patient, texts), size=8.5, colour=QUIET, width=112)
     study = read_text(patient, "StudyDescription") or read_text(source, "SeriesDescription")
     when = " ".join(filter(None, (_day(patient.StudyDate), _clock(patient.StudyTime))))
@@ -58,6 +56,15 @@ def header(page: Page, source: Dataset, modality: str, label: SeriesLabel) -> fl
     page.box(LEFT, y, WIDTH, 6, AMBER)
     page.put(LEFT + 2, y + 1.2, texts("disclaimer"), size=8, bold=True, colour=WARNING, width=WIDTH - 4)
     return y + 9.5
+
+
+def _name(page: Page, name: str) -> None:
+    """The patient's name, the longer the smaller, at last in two lines."""
+    for size in (15.0, 10.5):
+        if page.fits(name, size=size, width=112):
+            page.put(LEFT, TOP + 5.5 + (15 - size) * 0.25, name, size=size, bold=True, width=112)
+            return
+    page.paragraph(LEFT, TOP + 4.8, name, size=8.5, bold=True, width=112, lines=2)
 
 
 def _about_patient(patient: Dataset, texts: Texts) -> str:

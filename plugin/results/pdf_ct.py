@@ -11,16 +11,16 @@ import numpy.typing as npt
 
 from plugin.imaging import CtVolume
 from plugin.results import pdf_course as course_plot
+from plugin.results import pdf_volumes
 from plugin.results import pictures as pic
 from plugin.results.findings import LungMeasurements
-from plugin.results.pdf_page import INK, LINE, QUIET, WIDTH, Area, Page
+from plugin.results.pdf_page import INK, QUIET, WIDTH, Area, Page
 from plugin.results.summary import Earlier
 from plugin.results.texts import Texts
 
 _GAP, _HEADING, _CAPTION = 2.0, 5.5, 5.5
 _PER_ROW = 3
 _OVERVIEW = 50.0
-_TABLE_WIDTH = 104.0
 _PIXELS_PER_MM = 9
 _MARK = 4.0
 _LEAST_SLICE = 20.0
@@ -31,8 +31,6 @@ _ATTENTION = 30.0
 """Height of the attention maps in mm, where there is room."""
 _GAP_BELOW = 3.0
 _ONE_ROW = _HEADING + _LEAST_SLICE + _CAPTION + _GAP_BELOW
-TABLE = 28.0
-"""Height of the table of volumes in mm, with its heading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +136,9 @@ def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> float:
     if view is not None and plan.slices:
         y = below = _pictures(page, area._replace(height=plan.slices), view)
     if ct.lungs is not None:
-        below = _table(page, Area(area.x, y, _TABLE_WIDTH), ct.lungs, texts)
+        below = pdf_volumes.table(page, Area(area.x, y, pdf_volumes.WIDTH), ct.lungs, texts)
     if ct.material is not None and plan.attention:
-        x = area.x + _TABLE_WIDTH + 8
+        x = area.x + pdf_volumes.WIDTH + 8
         place = Area(x, y, area.x + area.width - x, plan.attention)
         below = max(below, _attention(page, place, ct.material.attention, texts))
     if ct.current is not None and plan.course:
@@ -158,7 +156,7 @@ class _Plan(NamedTuple):
 
 def _planned(height: float, ct: CtPart, view: _View | None) -> _Plan:
     """How much of the CT's part finds room in ``height``, and how high."""
-    table = TABLE if ct.lungs is not None else 0.0
+    table = pdf_volumes.HEIGHT if ct.lungs is not None else 0.0
     free = height - table
     slices = _ONE_ROW if view is not None and free >= _ONE_ROW else 0.0
     free -= slices
@@ -253,37 +251,6 @@ def _overview(page: Page, area: Area, view: _View) -> float:
         page.line(place.x + width + 0.4, level, place.x + width + 2.4, level)
     below = place.y + place.height + 0.8
     return page.paragraph(area.x, below, words, size=7, colour=QUIET, width=area.width)
-
-
-def _table(page: Page, area: Area, lungs: LungMeasurements, texts: Texts) -> float:
-    """Volumes and percentages of each lung and of both; returns y below."""
-    y = page.heading(area.x, area.y, texts("pdf.volumes"), area.width)
-    first = 34.0
-    each = (area.width - first) / 3
-    places = [area.x + first + each * number for number in range(3)]
-    for x, key in zip(places, ("lung_ml", "findings_ml", "share_percent"), strict=True):
-        page.put(x, y, texts(f"pdf.column.{key}"), size=7.5, colour=QUIET, width=each, align="R")
-    y += 5
-    rows = (
-        (texts("segment.lung-right"), pic.RIGHT_COLOUR, lungs.right),
-        (texts("segment.lung-left"), pic.LEFT_COLOUR, lungs.left),
-        (texts("segment.lungs"), None, lungs),
-    )
-    for words, colour, measured in rows:
-        page.rule(y - 0.4, area.x, area.x + area.width, LINE)
-        bold = colour is None
-        if colour is not None:
-            page.box(area.x, y + 1.1, 2.4, 2.4, colour)
-        page.put(area.x + 4, y + 0.4, words, bold=bold, width=first - 4)
-        values = (
-            texts.number(measured.volume_ml),
-            texts.number(measured.findings_ml),
-            texts.percent(measured.percent, 1),
-        )
-        for x, value in zip(places, values, strict=True):
-            page.put(x, y + 0.4, value, bold=bold, width=each, align="R")
-        y += 5.6
-    return y
 
 
 def _attention(page: Page, area: Area, attention: Sequence[ProjectionAttention], texts: Texts) -> float:

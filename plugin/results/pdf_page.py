@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fpdf import FPDF
+from fpdf.fonts import TTFFont
 
 from plugin.results.pictures import Grey, Rgb, jpeg
 
@@ -37,11 +38,12 @@ _FALLBACKS = (
     Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
     Path("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"),
     Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+    Path("/usr/share/fonts/truetype/freefont/FreeSerif.ttf"),
 )
 """Fonts of the system for scripts that Noto Sans lacks; the first that exist are used where needed."""
 
-_RIGHT_TO_LEFT = {"R", "AL"}
-"""Unicode's bidirectional classes of letters that run from right to left."""
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+"""What is seen in place of a letter that no font has."""
 
 
 class Area(NamedTuple):
@@ -98,7 +100,7 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
         """
         if not text:
             return
-        self._style(size, bold, colour, text)
+        text = self._style(size, bold, colour, text)
         shown = self._fitted(text, width)
         self.set_xy(x, y)
         with self._tagged(tag):
@@ -119,7 +121,7 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
     ) -> float:
         """Text in as many lines as it needs, at most ``lines``, where an ellipsis says that there was more;
         returns y below the last one."""
-        self._style(size, bold, colour, text)
+        text = self._style(size, bold, colour, text)
         broken = self._broken(text, width)
         if len(broken) > lines:
             broken = [*broken[: lines - 1], self._fitted(" ".join(broken[lines - 1 :]), width)]
@@ -138,12 +140,12 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
 
     def count_lines(self, text: str, *, size: float, width: float, bold: bool = False) -> int:
         """How many lines a paragraph would take."""
-        self._style(size, bold, INK, text)
+        text = self._style(size, bold, INK, text)
         return len(self._broken(text, width))
 
     def fits(self, text: str, *, size: float, width: float) -> bool:
         """Whether a bold line of text fits the width."""
-        self._style(size, True, INK, text)
+        text = self._style(size, True, INK, text)
         return bool(self.get_string_width(text) <= width)
 
     def rule(self, y: float, x: float = LEFT, to: float = RIGHT, colour: Colour = LINE) -> None:
@@ -173,21 +175,25 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
             element.s = f"/{tag}"
             yield
 
-    def _style(self, size: float, bold: bool, colour: Colour, text: str) -> None:
-        """Font and colour for a text, and letters joined and from right to left where it needs that."""
-        if not self._fallback_loaded and not self._covers(text):
+    def _style(self, size: float, bold: bool, colour: Colour, text: str) -> str:
+        """Font and colour for a text; returns it as it can be shown.
+
+        Scripts beyond Noto Sans are shaped: letters joined, stacked, and from right to left.
+        """
+        foreign = not all(_shows(self.fonts["noto"], letter) for letter in text)
+        if foreign and not self._fallback_loaded:
             self._load_fallback()
-        self.set_text_shaping(any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in text))
+        if foreign:
+            fonts = self.fonts.values()
+            text = "".join(c if any(_shows(font, c) for font in fonts) else _UNKNOWN for c in text)
+        self.set_text_shaping(foreign)
         self.set_font("noto", "B" if bold else "", size)
         self.set_text_color(*colour)
+        return text
 
     def _broken(self, text: str, width: float) -> list[str]:
         lines: list[str] = self.multi_cell(width, 1, text, align="L", dry_run=True, output="LINES")
         return lines
-
-    def _covers(self, text: str) -> bool:
-        known = self.fonts["noto"].cmap
-        return all(ord(character) in known for character in text)
 
     def _load_fallback(self) -> None:
         """Load the system's fonts for other scripts, once and only where a text needs one."""
@@ -204,3 +210,8 @@ class Page(FPDF):  # type: ignore[misc]  # fpdf2 has no types that mypy reads
         while text and self.get_string_width(f"{text}…") > width:
             text = text[:-1]
         return f"{text.rstrip()}…"
+
+
+def _shows(font: TTFFont, letter: str) -> bool:
+    """Whether a font has a letter, or needs none: spaces, joiners and marks of direction."""
+    return ord(letter) in font.cmap or letter.isspace() or unicodedata.category(letter) == "Cf"
