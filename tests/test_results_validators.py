@@ -169,8 +169,9 @@ def test_dicom_validator_has_no_errors(case: str, tmp_path: Path) -> None:
         assert (result.status, dict(result.module_errors)) == (Status.Passed, {}), kind
 
 
-def test_dicom_validator_has_no_errors_on_a_label_map(tmp_path: Path) -> None:
-    ds = ct_results("usual", False, "LABELMAP")["seg"]
+@pytest.mark.parametrize("kind", ["LABELMAP", "BINARY_DEFLATED"])
+def test_dicom_validator_has_no_errors_on_other_segmentations(kind: str, tmp_path: Path) -> None:
+    ds = ct_results("usual", False, kind)["seg"]
     assert ds is not None
     path = tmp_path / "seg.dcm"
     ds.save_as(path, enforce_file_format=True)
