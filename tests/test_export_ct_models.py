@@ -1,4 +1,4 @@
-"""Training, reading and linear heads of the CT networks."""
+"""Training and reading of the CT networks."""
 
 from __future__ import annotations
 

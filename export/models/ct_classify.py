@@ -13,6 +13,7 @@ from export.data.ct_projections import Axis, Sample, slabs
 from export.data.ct_segment import deform, vary_intensity
 from export.figures import auc, calibration_error, figure, fit_temperature, rate_at_least, rate_below
 from export.measured import Measured
+from export.models.ct_finetune import Plan
 from export.models.ct_linear import Linear
 from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
 from plugin.cards import Figure, OutputClass, Projection
@@ -156,13 +157,13 @@ def measure(found: OutOfFold, command: str) -> Measured:
     return Measured(figures=(*figures, error), temperature=temperature, thresholds={"FINDINGS": threshold})
 
 
-def _model(name: str, axis: Axis, words: str) -> ProjectionModel:
+def _model(name: str, axis: Axis, words: str, size: int, plan: Plan | Linear) -> ProjectionModel:
     return ProjectionModel(
         name=name,
         task="classify",
         projection=Projection(axis=axis),
-        size=192,
-        plan=Linear(),
+        size=size,
+        plan=plan,
         vary=varied(axis),
         volumes=volumes,
         samples=sampler(axis),
@@ -174,6 +175,7 @@ def _model(name: str, axis: Axis, words: str) -> ProjectionModel:
 
 
 MODELS = (
-    _model("ct-class-ax-compact", "axial", "axial"),
-    _model("ct-class-sg-compact", "sagittal", "sagittal"),
+    # Trained as a whole, the axial network tells the sources better and findings within them worse.
+    _model("ct-class-ax-compact", "axial", "axial", 192, Linear()),
+    _model("ct-class-sg-compact", "sagittal", "sagittal", 128, Plan(steps=200)),
 )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.special import softmax
 
@@ -20,13 +19,23 @@ from export import onnx_writer
 from export.data.cxr import CLASSES, COVID, Picture, read_films
 from export.measured import Measured
 from export.models import xray_measures, xray_shortcuts, xray_text
-from export.models.xray_samples import FILM, Sample, extractor, features_of, plan, weights
-from export.models.xray_training import Array, Examples, Labels, Schedule, fit, pooled, predict
+from export.models.xray_samples import FILM, Sample, extractor, inputs_of, plan, weights
+from export.models.xray_training import (
+    Array,
+    Examples,
+    Inputs,
+    Labels,
+    Probe,
+    Schedule,
+    fit,
+    pooled,
+    predict,
+)
 from export.networks.attention import AttentionClassifier
-from export.networks.lite import MEAN, STD, lite_classifier
+from export.networks.lite import MEAN, STD, TwoScaleTrunk, two_scale_classifier
 from export.networks.published import xray_b5
 from export.paths import ONNX_MODELS, runs_folder
-from plugin.cards import Card, Equalise, Intensity, ModelInput, ModelOutput, OutputClass, Resize
+from plugin.cards import Card, Equalise, Figure, Intensity, ModelInput, ModelOutput, OutputClass, Resize
 
 _log = logging.getLogger(__name__)
 FOLDS = 5
@@ -35,7 +44,7 @@ _PROD = "prod"
 
 @dataclass(frozen=True)
 class XrayModel:
-    """One X-ray network: architecture, input size, and how it is trained.
+    """One X-ray network: architecture, input size, and how it is trained: its head alone, or as a whole.
 
     ``variants`` everyday variants of each film and ``spoiled`` spoiled ones of each frontal film are
     made once, seeded. ``half`` stores the weights as float16, which B5 needs for the limit on files
@@ -46,7 +55,7 @@ class XrayModel:
     architecture: str
     build: Callable[[], AttentionClassifier]
     size: tuple[int, int]
-    schedule: Schedule
+    training: Probe | Schedule
     variants: int = 2
     spoiled: int = 2
     rank: int = 100
@@ -75,16 +84,19 @@ class XrayModel:
         return self.build().eval()
 
     def examples(self, samples: list[Sample]) -> Examples:
-        """The samples' features, labels and weights; features are made once and then read.
+        """The samples' inputs, labels and weights; inputs are made once and then read.
 
         After a change of ``cxr_variants`` the model's folder of runs has to be emptied.
         """
-        folder = runs_folder(self.name)
-        extract = extractor(self.start(), self.schedule.frozen, self.input, folder)
-        key = f"{self.schedule.frozen} {self.input}"
-        features = features_of(samples, extract, folder, key)
+        key = f"{self.architecture} {self.input}"
+        inputs = inputs_of(samples, self.extractor(), runs_folder(self.name), key)
         labels = np.array([sample.label for sample in samples], dtype=np.int64)
-        return Examples(features, labels, weights(samples))
+        return Examples(inputs, labels, weights(samples))
+
+    def extractor(self) -> Callable[[list[Picture]], Inputs]:
+        """Pictures to what the training reads: the frozen trunk's features, or the pictures prepared."""
+        trunk = self.start().trunk if isinstance(self.training, Probe) else None
+        return extractor(trunk, self.input, runs_folder(self.name))
 
     def train(self) -> None:
         """Train TRAIN and PROD; those whose checkpoint is there are left out."""
@@ -97,7 +109,7 @@ class XrayModel:
                 continue
             _log.info("%s: training %s", self.name, run)
             chosen = np.ones(len(samples), dtype=bool) if run == _PROD else out != run
-            network = fit(self.start(), examples.only(chosen), self.schedule, seed=0)
+            network = fit(self.start(), examples.only(chosen), self.training, seed=0)
             part = checkpoint.with_suffix(".part")
             torch.save(network.state_dict(), part)
             part.replace(checkpoint)
@@ -114,33 +126,41 @@ class XrayModel:
         examples = self.examples(samples)
         out = xray_measures.fold_of(samples, FOLDS)
         networks = [self.trained(run) for run in range(FOLDS)]
-        measured = xray_measures.measure(
-            samples, self.left_out(networks, out, examples.features.maps), command
-        )
+        measured = xray_measures.measure(samples, self.left_out(networks, out, examples.inputs), command)
         films = [sample.film for sample in samples if sample.kind == FILM]
         frontal = np.array([film.frontal and film.ieee8023 for film in films])
-        maps = examples.features.maps[: len(films)]
-        folder = runs_folder(self.name)
-        extract = extractor(self.start(), self.schedule.frozen, self.input, folder)
+        extract = self.extractor()
 
         def covid_of(pictures: list[Picture]) -> Array:
             """The COVID probability of the ieee8023 frontal films, by networks that left them out."""
-            logits = self.left_out(networks, out[: len(films)][frontal], extract(pictures).maps)
+            logits = self.left_out(networks, out[: len(films)][frontal], extract(pictures))
             return softmax(logits / measured.temperature, axis=1)[:, COVID]
 
         checks = [
             *xray_shortcuts.blackout_figures(films, self.input, covid_of, command),
-            xray_shortcuts.source_figure(films, pooled(networks[0], maps, self.schedule.frozen), command),
+            xray_shortcuts.source_figure(
+                films, pooled(networks[0].trunk, examples.inputs[: len(films)]), command
+            ),
         ]
+        if isinstance(self.training, Probe):
+            checks.append(self._unseen_source(samples, examples, out, command))
         return measured.model_copy(update={"shortcut_checks": tuple(checks)})
 
-    def left_out(
-        self, networks: list[AttentionClassifier], out: Labels, maps: npt.NDArray[np.float16]
-    ) -> Array:
+    def _unseen_source(self, samples: list[Sample], examples: Examples, out: Labels, command: str) -> Figure:
+        """COVID-19 against NIH by networks that saw no frontal film of NIH, nor the patient."""
+        elsewhere = np.array([s.film.frontal and not s.film.ieee8023 for s in samples])
+        networks = [
+            fit(self.start(), examples.only((out != run) & ~elsewhere), self.training, seed=0)
+            for run in range(FOLDS)
+        ]
+        logits = self.left_out(networks, out, examples.inputs)
+        return xray_shortcuts.unseen_source_figure(samples, softmax(logits, axis=1)[:, COVID], command)
+
+    def left_out(self, networks: list[AttentionClassifier], out: Labels, inputs: Inputs) -> Array:
         """Logits (n, classes) of each sample by the network that left out its fold ``out`` (n,)."""
-        logits = np.zeros((len(maps), len(CLASSES)))
+        logits = np.zeros((len(inputs), len(CLASSES)))
         for run, network in enumerate(networks):
-            logits[out == run] = predict(network, maps[out == run], self.schedule.frozen)
+            logits[out == run] = predict(network, inputs[out == run])
         return logits
 
     def onnx(self, measured: Measured) -> Path:
@@ -193,16 +213,19 @@ class XrayModel:
 
 
 def _lite0() -> AttentionClassifier:
-    return lite_classifier(0, (256, 256), len(CLASSES))
+    return two_scale_classifier((256, 256), len(CLASSES))
 
 
 MODELS = (
     XrayModel(
         name="xray-covid-lite0",
-        architecture="EfficientNet-Lite0 at 256 x 256 (ImageNet), class activation map as output",
+        architecture=(
+            "EfficientNet-Lite0 at 256 x 256 (ImageNet, frozen), features at /16 and /32 of the picture and "
+            "its mirror image, logistic regression on their means, class activation map as output"
+        ),
         build=_lite0,
         size=(256, 256),
-        schedule=Schedule(frozen=16),
+        training=Probe(regularisation=3e-4, groups=TwoScaleTrunk.GROUPS),
         rank=10,
     ),
     XrayModel(
@@ -210,7 +233,7 @@ MODELS = (
         architecture="EfficientNet-B5 at 456 x 456, as in Carmo et al. 2021",
         build=xray_b5,
         size=(456, 456),
-        schedule=Schedule(frozen=0, epochs=60, draws=6000, learning_rate=1e-3, frozen_statistics=False),
+        training=Schedule(epochs=60, draws=6000),
         rank=50,
         half=True,
     ),

@@ -17,7 +17,7 @@ from torch import nn
 
 from export.data.cxr import COVID, REJECTION, Film, Picture, read_picture
 from export.data.cxr_variants import SPOILED, everyday
-from export.networks.attention import AttentionClassifier
+from export.models.xray_training import Inputs
 from plugin.cards import ModelInput
 from plugin.models import prepare
 
@@ -94,43 +94,29 @@ def weights(
     return weight * len(samples) / weight.sum()
 
 
-class _Frozen(nn.Module):
-    """The frozen parts' features, and what the whole trunk pools to before any training."""
+class _Pooled(nn.Module):
+    """A trunk and the mean over its map."""
 
-    def __init__(self, network: AttentionClassifier, frozen: int) -> None:
+    def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
-        parts = network.trunk.parts()
-        self.frozen, self.tail = nn.Sequential(*parts[:frozen]), nn.Sequential(*parts[frozen:])
+        self.trunk = trunk
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(1, 3, H, W) to features (1, c, h, w) and pooled features (1, channels)."""
-        features = self.frozen(image)
-        return features, self.tail(features).mean(dim=(2, 3))
-
-
-@dataclass(frozen=True)
-class Features:
-    """``maps`` (samples, c, h, w) after the frozen parts, float16; ``pooled`` (samples, channels), or no
-    channels where nothing is frozen."""
-
-    maps: npt.NDArray[np.float16]
-    pooled: npt.NDArray[np.float32]
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """(1, 3, H, W) to (1, channels)."""
+        features: torch.Tensor = self.trunk(image)
+        return features.mean(dim=(2, 3))
 
 
-def extractor(
-    network: AttentionClassifier, frozen: int, spec: ModelInput, folder: Path
-) -> Callable[[list[Picture]], Features]:
-    """A function from pictures to Features, by ONNX Runtime, several times faster than PyTorch here.
+def extractor(trunk: nn.Module | None, spec: ModelInput, folder: Path) -> Callable[[list[Picture]], Inputs]:
+    """A function from pictures to a frozen trunk's pooled features (n, channels).
 
-    Without frozen parts the maps are the prepared pictures' first channel, for all channels are equal,
-    and nothing is pooled.
+    By ONNX Runtime, several times faster than PyTorch here. Without a trunk the function gives the prepared
+    pictures' first channel (n, 1, H, W), for all channels are equal.
     """
-    if frozen == 0:
+    if trunk is None:
         return partial(_pictures, spec)
     path = folder / "frozen.onnx"
-    program = torch.onnx.export(
-        _Frozen(network, frozen).eval(), (torch.zeros(spec.shape),), dynamo=True, verbose=False
-    )
+    program = torch.onnx.export(_Pooled(trunk).eval(), (torch.zeros(spec.shape),), dynamo=True, verbose=False)
     assert program is not None
     program.save(path, external_data=False)
     options = onnxruntime.SessionOptions()
@@ -139,38 +125,33 @@ def extractor(
     session = onnxruntime.InferenceSession(path, options, providers=providers)
     name = session.get_inputs()[0].name
 
-    def extract(pictures: list[Picture]) -> Features:
-        found = [session.run(None, {name: prepare(spec, picture)[None]}) for picture in pictures]
-        maps = np.concatenate([features for features, _ in found]).astype(np.float16)
-        return Features(maps, np.concatenate([pooled for _, pooled in found]))
+    def extract(pictures: list[Picture]) -> Inputs:
+        found = [session.run(None, {name: prepare(spec, picture)[None]})[0] for picture in pictures]
+        return np.concatenate(found).astype(np.float32)
 
     return extract
 
 
-def _pictures(spec: ModelInput, pictures: list[Picture]) -> Features:
-    maps = np.stack([prepare(spec, picture)[:1] for picture in pictures]).astype(np.float16)
-    return Features(maps, np.zeros((len(pictures), 0), dtype=np.float32))
+def _pictures(spec: ModelInput, pictures: list[Picture]) -> Inputs:
+    return np.stack([prepare(spec, picture)[:1] for picture in pictures]).astype(np.float16)
 
 
-def features_of(
-    samples: list[Sample], extract: Callable[[list[Picture]], Features], folder: Path, key: str
-) -> Features:
-    """The features of all samples. Chunks are kept in ``folder``; those that are there are read.
+def inputs_of(
+    samples: list[Sample], extract: Callable[[list[Picture]], Inputs], folder: Path, key: str
+) -> Inputs:
+    """What ``extract`` gives of all samples. Chunks are kept in ``folder``; those that are there are read.
 
-    ``key`` says whatever else than the samples the features depend on.
+    ``key`` says whatever else than the samples it depends on.
     """
-    maps, pooled = [], []
+    parts = []
     for start in range(0, len(samples), _CHUNK):
         chunk = samples[start : start + _CHUNK]
         name = hashlib.sha256(f"{key} {chunk}".encode()).hexdigest()[:16]
-        path = folder / f"features-{name}.npz"
+        path = folder / f"inputs-{name}.npy"
         if not path.is_file():
-            _log.info("features of samples %d to %d of %d", start, start + _CHUNK, len(samples))
-            found = extract([sample.picture() for sample in chunk])
-            part = path.with_suffix(".part.npz")
-            np.savez(part, maps=found.maps, pooled=found.pooled)
+            _log.info("inputs of samples %d to %d of %d", start, start + _CHUNK, len(samples))
+            part = path.with_suffix(".part.npy")
+            np.save(part, extract([sample.picture() for sample in chunk]))
             part.replace(path)
-        with np.load(path) as stored:
-            maps.append(stored["maps"])
-            pooled.append(stored["pooled"])
-    return Features(np.concatenate(maps), np.concatenate(pooled))
+        parts.append(np.load(path))
+    return np.concatenate(parts)

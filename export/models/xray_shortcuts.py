@@ -22,6 +22,8 @@ from torch.nn import functional
 from export.data.cxr import COVID, NON_COVID, Film, Picture, read_lung_masks, read_picture
 from export.data.cxr_variants import with_lungs_only, without_lungs
 from export.figures import auc, figure
+from export.models.xray_samples import FILM, Sample
+from export.models.xray_training import Inputs
 from export.networks.lite import LiteTrunk
 from plugin.analysis.preprocess import resize
 from plugin.cards import Figure, ModelInput
@@ -135,7 +137,7 @@ def blackout_figures(
     return found
 
 
-def source_figure(films: list[Film], pooled: npt.NDArray[np.float32], command: str) -> Figure:
+def source_figure(films: list[Film], pooled: Inputs, command: str) -> Figure:
     """How well the network's pooled features (films, channels) tell ieee8023 from NIH.
 
     Among NON-COVID films, by logistic regression, patients left out; 0.5 would be blind to it.
@@ -161,4 +163,25 @@ def source_figure(films: list[Film], pooled: npt.NDArray[np.float32], command: s
         measured_on="NON-COVID films of ieee8023 and NIH, patients left out",
         command=command,
         remark="1 = the features know the collection, as they must where its pictures differ",
+    )
+
+
+def unseen_source_figure(samples: list[Sample], covid: Array, command: str) -> Figure:
+    """COVID-19 films against those of NIH, by the COVID probability (samples,) of networks that saw none.
+
+    A network that goes by the source alone cannot know what a source that it never saw should be.
+    """
+    chosen = np.array(
+        [s.kind == FILM and s.film.frontal and (s.label == COVID or not s.film.ieee8023) for s in samples]
+    )
+    films = [sample.film for sample, wanted in zip(samples, chosen, strict=True) if wanted]
+    return figure(
+        "AUC COVID against NIH, with NIH in no training",
+        auc,
+        np.array([film.label == COVID for film in films], dtype=np.int64),
+        covid[chosen],
+        [film.patient for film in films],
+        measured_on="COVID-19 films of ieee8023 and films of NIH, patients left out",
+        command=command,
+        remark="networks trained without any frontal film of NIH",
     )

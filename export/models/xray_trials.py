@@ -1,15 +1,17 @@
 """``python -m export.models.xray_trials``: what was tried for the X-ray network, as a table.
 
-Every row is measured on the same films with the same patients left out. First linear classifiers on
-frozen features: networks, sizes, intensity rules, weights of the groups; then with the variants. What
-training the last block and head adds is on the card of the shipped network.
+Every row is measured on the same films with the same patients left out: linear classifiers on frozen
+features of several networks, sizes, intensity rules and depths, with several weights of the groups, then
+with the variants.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -20,8 +22,8 @@ from export.figures import auc, rate_at_least
 from export.models import xray_measures
 from export.models.xray import FOLDS, MODELS, XrayModel
 from export.models.xray_samples import GROUP_WEIGHTS, Sample, weights
-from export.models.xray_training import Array, Examples, fit, predict
-from export.networks.lite import Variant, lite_classifier
+from export.models.xray_training import Array, Examples, Probe, fit, predict
+from export.networks.lite import TwoScaleTrunk, Variant, lite_classifier
 from plugin.cards import Equalise, Intensity, Percentiles
 
 _SHIPPED = MODELS[0]
@@ -29,17 +31,20 @@ _SHIPPED = MODELS[0]
 _OTHER_WEIGHTS = {"NIH weighs 2": 2.0, "NIH weighs 0.1": 0.1}
 
 
-def _frozen(variant: Variant, size: int, intensity: Intensity) -> XrayModel:
-    """A linear classifier on frozen features, learnt from the films as they are."""
-    return dataclasses.replace(
-        _SHIPPED,
-        name=f"trial-lite{variant}-{size}-{intensity.rule}",
+def _films_only(name: str, **changes: Any) -> XrayModel:
+    """The shipped network with ``changes``, learnt from the films as they are."""
+    return dataclasses.replace(_SHIPPED, name=f"trial-{name}", variants=0, spoiled=0, **changes)
+
+
+def _one_scale(variant: Variant, size: int, intensity: Intensity) -> XrayModel:
+    """A linear classifier on the last features of a Lite."""
+    return _films_only(
+        f"lite{variant}-{size}-{intensity.rule}",
+        architecture=f"Lite{variant}",
         build=partial(lite_classifier, variant, (size, size), len(CLASSES)),
         size=(size, size),
         intensity=intensity,
-        schedule=dataclasses.replace(_SHIPPED.schedule, epochs=0),
-        variants=0,
-        spoiled=0,
+        training=Probe(),
     )
 
 
@@ -48,9 +53,8 @@ def _out_of_fold(model: XrayModel, samples: list[Sample], examples: Examples) ->
     out = xray_measures.fold_of(samples, FOLDS)
     logits = np.zeros((len(samples), len(CLASSES)))
     for run in range(FOLDS):
-        network = fit(model.start(), examples.only(out != run), model.schedule, seed=0)
-        maps = examples.features.maps[out == run]
-        logits[out == run] = predict(network, maps, model.schedule.frozen)
+        network = fit(model.start(), examples.only(out != run), model.training, seed=0)
+        logits[out == run] = predict(network, examples.inputs[out == run])
     return softmax(logits, axis=1)
 
 
@@ -70,6 +74,13 @@ def _row(name: str, samples: list[Sample], probabilities: Array) -> str:
     return f"| {name} | " + " | ".join("" if np.isnan(v) else f"{v:.3f}" for v in values) + " |"
 
 
+def _measure(name: str, model: XrayModel, groups: Mapping[str, float] = GROUP_WEIGHTS) -> None:
+    """Print a row of the table."""
+    samples = model.samples()
+    examples = dataclasses.replace(model.examples(samples), weights=weights(samples, groups))
+    print(_row(name, samples, _out_of_fold(model, samples, examples)), flush=True)
+
+
 def main() -> None:
     """Print the table row by row."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -85,21 +96,14 @@ def main() -> None:
         (2, 288, Equalise()),
     ]
     for variant, size, intensity in settings:
-        model = _frozen(variant, size, intensity)
-        samples = model.samples()
-        found = _out_of_fold(model, samples, model.examples(samples))
-        print(_row(f"Lite{variant} {size}, {intensity.rule}, frozen", samples, found), flush=True)
-    model = _frozen(0, 256, Equalise())
-    samples = model.samples()
-    examples = model.examples(samples)
+        _measure(f"Lite{variant} {size}, {intensity.rule}", _one_scale(variant, size, intensity))
     for name, weight in _OTHER_WEIGHTS.items():
-        changed = weights(samples, {**GROUP_WEIGHTS, "NON-COVID elsewhere": weight})
-        found = _out_of_fold(model, samples, dataclasses.replace(examples, weights=changed))
-        print(_row(f"Lite0 256, equalise, frozen, {name}", samples, found), flush=True)
-    probe = dataclasses.replace(_SHIPPED, schedule=dataclasses.replace(_SHIPPED.schedule, epochs=0))
-    samples = probe.samples()
-    found = _out_of_fold(probe, samples, probe.examples(samples))
-    print(_row("Lite0 256, equalise, frozen, with variants and spoiled films", samples, found))
+        groups = {**GROUP_WEIGHTS, "NON-COVID elsewhere": weight}
+        _measure(f"Lite0 256, equalise, {name}", _one_scale(0, 256, Equalise()), groups)
+    _measure("Lite0 256, two depths and mirrored", _films_only("two-scales", training=Probe()))
+    alike = Probe(groups=TwoScaleTrunk.GROUPS)
+    _measure("the same, depths weighing alike", _films_only("two-scales", training=alike))
+    _measure("the same, with variants and spoiled films (shipped)", _SHIPPED)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,6 @@ from torch import nn
 
 from export.networks.attention import AttentionClassifier
 
-XRAY_SIZE = (456, 456)
-CT_SIZE = (512, 512)
-
 
 class EfficientNetTrunk(nn.Module):
     """MONAI's EfficientNet up to and with the head's 1 x 1 convolution, stride 32.
@@ -39,10 +36,6 @@ class EfficientNetTrunk(nn.Module):
             network._swish,
         )
         self.channels = int(network._fc.in_features)
-
-    def parts(self) -> list[nn.Module]:
-        """The layers in order, as can be frozen one after the other."""
-        return list(self.layers)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) to (N, channels, H/32, W/32)."""
