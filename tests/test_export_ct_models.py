@@ -16,6 +16,7 @@ from export.models.ct_finetune import Pictures, finetune, logits_of  # noqa: E40
 from export.models.ct_segment_measure import Reader, dice  # noqa: E402
 from export.models.ct_segment_train import Plan, Trainer  # noqa: E402
 from export.networks import efficientdet  # noqa: E402
+from export.networks.lite import lite_classifier  # noqa: E402
 
 SIZE = 64
 
@@ -106,7 +107,8 @@ def test_whole_networks_learn_what_tells_the_classes_apart() -> None:
     names = np.array([f"patient-{n // 4}" for n in range(40)])
     pictures = Pictures(image, label, names, np.full(40, "slab"), np.ones(40, dtype=np.bool_))
     plan = ct_finetune.Plan(steps=12, batch=8, dropout=0.0)
-    network = finetune(pictures, plan, lambda values, _draw: values, seed=1)
+    start = lite_classifier(0, (SIZE, SIZE), 2)
+    network = finetune(start, pictures, plan, lambda values, _draw: values, seed=1)
     logits = logits_of(network, image)
     assert logits[label == 1].min() > logits[label == 0].max()
     with torch.inference_mode():

@@ -36,8 +36,7 @@ def _with_activity(network: AttentionClassifier) -> AttentionClassifier:
     ("build", "size", "classes", "millions"),
     [
         (published.xray_b5, 456, 3, 28.3),
-        (published.ct_projection_b4, 512, 1, 17.5),
-        (published.ct_rejector_b4, 512, 2, 17.5),
+        (published.ct_b4, 512, 2, 17.5),
     ],
 )
 def test_torch_and_onnx_runtime_agree(

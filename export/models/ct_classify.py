@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ from export.figures import auc, calibration_error, figure, fit_temperature, rate
 from export.measured import Measured
 from export.models.ct_finetune import Plan
 from export.models.ct_linear import Linear
-from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
+from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
 from plugin.cards import Figure, OutputClass, Projection
 
 COUNT = 240
@@ -174,8 +175,15 @@ def _model(name: str, axis: Axis, words: str, size: int, plan: Plan | Linear) ->
     )
 
 
+def _published(name: str, axis: Axis, words: str) -> ProjectionModel:
+    model = _model(name, axis, words, 512, Plan(steps=3000, batch=16))
+    return dataclasses.replace(model, architecture=B4, build=b4, default_rank=50)
+
+
 MODELS = (
     # Trained as a whole, the axial network tells the sources better and findings within them worse.
     _model("ct-class-ax-compact", "axial", "axial", 192, Linear()),
     _model("ct-class-sg-compact", "sagittal", "sagittal", 128, Plan(steps=200)),
+    _published("ct-class-ax-b4", "axial", "axial"),
+    _published("ct-class-sg-b4", "sagittal", "sagittal"),
 )

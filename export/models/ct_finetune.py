@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with an attention head, trained as a whole on labelled projections of CT volumes."""
+"""Two-class networks with an attention head, trained as a whole on labelled projections of CT volumes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from export.data.ct_projections import Sample
 from export.networks.attention import AttentionClassifier
-from export.networks.lite import MEAN, STD, lite_classifier
+from export.networks.lite import MEAN, STD
 from plugin.analysis import preprocess
 
 _log = logging.getLogger(__name__)
@@ -96,15 +96,17 @@ def chances(pictures: Pictures) -> npt.NDArray[np.float64]:
     return np.asarray(odds / odds.sum())
 
 
-def finetune(pictures: Pictures, plan: Plan, vary: Vary, seed: int) -> AttentionClassifier:
-    """A two-class network trained on ``pictures`` from ImageNet's weights, seeded, ready to infer."""
+def finetune(
+    network: AttentionClassifier, pictures: Pictures, plan: Plan, vary: Vary, seed: int
+) -> AttentionClassifier:
+    """The two-class ``network`` trained on ``pictures``, seeded, on the CPU and ready to infer."""
     torch.manual_seed(seed)
-    size = pictures.image.shape[-1]
-    network = lite_classifier(0, (size, size), 2, dropout=plan.dropout)
+    network.dropout = nn.Dropout2d(plan.dropout)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = BATCH_NORM_MOMENTUM
-    network = network.to(memory_format=torch.channels_last).train()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, plan.steps))
     draw = np.random.default_rng(seed)
@@ -113,8 +115,8 @@ def finetune(pictures: Pictures, plan: Plan, vary: Vary, seed: int) -> Attention
     for step in range(1, plan.steps + 1):
         chosen = draw.choice(len(odds), size=plan.batch, p=odds)
         image = to_input(vary(normalised(pictures.image[chosen]), generator))
-        logits, _ = network(image)
-        target = torch.from_numpy(pictures.label[chosen])
+        logits, _ = network(image.to(device))
+        target = torch.from_numpy(pictures.label[chosen]).to(device)
         loss = functional.cross_entropy(logits, target, label_smoothing=plan.smoothing)
         optimiser.zero_grad()
         loss.backward()
@@ -126,7 +128,7 @@ def finetune(pictures: Pictures, plan: Plan, vary: Vary, seed: int) -> Attention
             left = pace * (plan.steps - step)
             _log.info("step %d/%d loss %.3f, %.0f s left", step, plan.steps, total / LOG_EVERY, left)
             total = 0.0
-    return network.eval()
+    return network.cpu().eval()
 
 
 def _rate(step: int, steps: int) -> float:

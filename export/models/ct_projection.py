@@ -19,6 +19,7 @@ from export.models.ct_finetune import Pictures, Plan, Vary, finetune, logits_of
 from export.models.ct_linear import Linear, fit_heads
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, lite_classifier
+from export.networks.published import ct_b4
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.cards import (
@@ -32,6 +33,7 @@ from plugin.cards import (
 )
 
 _log = logging.getLogger(__name__)
+LITE, B4 = "EfficientNet-Lite0 (ImageNet)", "EfficientNet-B4 (random start), as in Carmo et al. 2021"
 LICENCE = "Weights: CC BY-NC-SA 4.0, as the COVID-19-CT-Seg data ask; ImageNet start Apache-2.0"
 TRAINING_LICENCE = "CC BY-NC-SA 4.0 (COVID-19-CT-Seg), CC BY 3.0 and 4.0; partly unstated"
 #: The number of PROD among the parts, after the folds.
@@ -40,6 +42,16 @@ PROD = (
     " PROD: trained on all patients but the DICOM chest of LIDC-IDRI; the figures are those of networks "
     "trained as long without the patient (three folds)."
 )
+
+
+def lite(size: int) -> AttentionClassifier:
+    """ImageNet's EfficientNet-Lite0 for two classes and pictures of ``size`` pixels square."""
+    return lite_classifier(0, (size, size), 2)
+
+
+def b4(_size: int) -> AttentionClassifier:
+    """The published EfficientNet-B4 from random weights; its shapes follow the picture's."""
+    return ct_b4()
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,8 @@ class ProjectionModel:
     classes: tuple[OutputClass, OutputClass]
     text: CardText
     default_rank: int
+    architecture: str = LITE
+    build: Callable[[int], AttentionClassifier] = lite
 
     def pictures(self, name: str) -> Pictures:
         """One volume's projections; cached."""
@@ -112,12 +126,13 @@ class ProjectionModel:
         elif isinstance(self.plan, Plan):
             for part in missing:
                 _log.info("%s: training %s", self.name, self._checkpoint(part).name)
-                network = finetune(table.at(folds != part), self.plan, self.vary, part)
+                inside = table.at(folds != part)
+                network = finetune(self.build(self.size), inside, self.plan, self.vary, part)
                 torch.save(network.state_dict(), self._checkpoint(part))
 
     def network(self, part: int) -> AttentionClassifier:
         """The network of a fold, or of PROD. Raises FileNotFoundError where it is not trained."""
-        network = lite_classifier(0, (self.size, self.size), 2)
+        network = self.build(self.size)
         network.load_state_dict(torch.load(self._checkpoint(part), weights_only=True))
         return network.eval()
 
@@ -149,6 +164,7 @@ class ProjectionModel:
             outputs=["logits", "attention"],
             mean=MEAN,
             std=STD,
+            half=True,
         )
         classes = tuple(
             c.model_copy(update={"threshold": measured.thresholds.get(c.name, c.threshold)})
@@ -180,7 +196,7 @@ class ProjectionModel:
     def _architecture(self) -> str:
         how = "frozen" if isinstance(self.plan, Linear) else "trained as a whole"
         size = f"{self.size} x {self.size}"
-        return f"EfficientNet-Lite0 (ImageNet), {how}, linear head on its pooled features, {size}"
+        return f"{self.architecture}, {how}, linear head on its pooled features, {size}"
 
     def _input(self, shape: tuple[int, int, int, int]) -> ModelInput:
         return ModelInput(

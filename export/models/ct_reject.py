@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ from export.data.ct_spoiled import SPOILED, chest_samples, other_samples
 from export.figures import auc, figure, fit_temperature, rate_at_least
 from export.measured import Measured
 from export.models.ct_finetune import Plan
-from export.models.ct_projection import CardText, OutOfFold, ProjectionModel
+from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
 from plugin.cards import Figure, OutputClass, Projection
 
 COUNT = 60
@@ -110,22 +111,30 @@ def measure(found: OutOfFold, command: str) -> Measured:
     )
 
 
-MODELS = (
-    ProjectionModel(
-        name="ct-reject-compact",
-        task="reject",
-        projection=Projection(axis="orthogonal"),
-        size=128,
-        plan=Plan(steps=200),
-        vary=vary,
-        volumes=volumes,
-        samples=samples,
-        measure=measure,
-        classes=(
-            OutputClass(name="accept", meaning="A whole chest"),
-            OutputClass(name="reject", meaning="No chest, or not all of it", role="reject"),
-        ),
-        text=TEXT,
-        default_rank=10,
+COMPACT = ProjectionModel(
+    name="ct-reject-compact",
+    task="reject",
+    projection=Projection(axis="orthogonal"),
+    size=128,
+    plan=Plan(steps=200),
+    vary=vary,
+    volumes=volumes,
+    samples=samples,
+    measure=measure,
+    classes=(
+        OutputClass(name="accept", meaning="A whole chest"),
+        OutputClass(name="reject", meaning="No chest, or not all of it", role="reject"),
     ),
+    text=TEXT,
+    default_rank=10,
 )
+PUBLISHED = dataclasses.replace(
+    COMPACT,
+    name="ct-reject-b4",
+    size=512,
+    plan=Plan(steps=3000, batch=16),
+    architecture=B4,
+    build=b4,
+    default_rank=50,
+)
+MODELS = (COMPACT, PUBLISHED)

@@ -31,7 +31,7 @@ GROUP_WEIGHTS = {
     "NON-COVID of ieee8023": 1.0,
     "NON-COVID elsewhere": 0.6,
     "REJECTION": 0.5,
-    "spoiled": 0.5,
+    "spoiled": 1.0,
 }
 
 

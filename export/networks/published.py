@@ -53,11 +53,6 @@ def xray_b5() -> AttentionClassifier:
     return efficientnet_classifier("efficientnet-b5", 3)
 
 
-def ct_projection_b4() -> AttentionClassifier:
-    """One logit from the axial or the sagittal mean projection of 512 x 512."""
-    return efficientnet_classifier("efficientnet-b4", 1)
-
-
-def ct_rejector_b4() -> AttentionClassifier:
-    """ACCEPT, REJECT from a mean projection of 512 x 512."""
+def ct_b4() -> AttentionClassifier:
+    """Two classes from mean projections of 512 x 512; published with a single logit for AX and SG."""
     return efficientnet_classifier("efficientnet-b4", 2)

@@ -82,9 +82,10 @@ def read(request: Request) -> Reading:
         segmented = _segment(request, lineup.ct_segmentation, volume, projections)
         measured = _measure(lineup.ct_segmentation.algorithm, volume, segmented)
         remarks += tuple(_remarks(measured, volume, segmented))
-        remarks += tuple(_disagreement(measured, [said for said, _ in classified]))
         if measured.volume_ml < LEAST_LUNGS_ML:
             segmented, measured = None, None
+        else:
+            remarks += tuple(_disagreement(measured, [said for said, _ in classified]))
     findings = Findings(
         modality="ct",
         classifications=tuple(classification for classification, _ in classified),
