@@ -12,13 +12,14 @@ import numpy.typing as npt
 from torch import nn
 
 from export.data import ct
+from export.data.ct_projections import HIGH, LOW
 from export.data.ct_segment import load_set
 from export.data.cxr import COVID, REJECTION
 from export.figures import Array, Labels, Statistic, auc, rate_at_least
 from export.models import Model
 from export.models.ct_finetune import Pictures, normalised, to_input
 from export.models.ct_projection import ProjectionModel, fold_of
-from export.models.ct_segment import HIGH, LOW, SegmentModel
+from export.models.ct_segment import SegmentModel
 from export.models.ct_segment_measure import SMALLEST_FINDINGS_ML, dice
 from export.models.xray import FOLDS, XrayModel
 from export.models.xray_measures import Table

@@ -19,7 +19,8 @@ from plugin.analysis import preprocess
 Axis = Literal["axial", "sagittal"]
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
-#: The window of every CT network, so that the plugin needs one pair of projections.
+#: The window of every CT network, so that the plugin makes its projections once. It ends where the 8-bit
+#: sources still tell soft tissue from bone.
 LOW, HIGH = -1024.0, 200.0
 #: A slab is positive from this share of findings in its lungs, negative without any; others are left.
 POSITIVE_SHARE, POSITIVE_ML = 0.02, 3.0

@@ -172,7 +172,7 @@ class ProjectionModel:
         )
         card = Card(
             name=self.name,
-            version="1.0.0",
+            version="1.1.0",
             title=self.text.title,
             task=self.task,
             modality="ct",

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from export.data import ct
+from export.data.ct_projections import HIGH, LOW
 from export.data.ct_segment import Sampler, load_medseg, load_set
 from export.measured import Measured
 from export.models.ct_segment_card import write_model
@@ -21,8 +22,6 @@ from export.networks.lite import MEAN, STD
 from export.paths import runs_folder
 
 _log = logging.getLogger(__name__)
-#: The window ends where the 8-bit sources still tell soft tissue from bone.
-LOW, HIGH = -1024.0, 200.0
 SEED = 20
 PROD = "prod"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from export.data import ct
+from export.data.ct_projections import HIGH, LOW
 from export.measured import Measured
 from export.networks.lite import MEAN, STD
 from export.onnx_writer import write_card, write_graph
@@ -52,12 +53,10 @@ def write_model(model: SegmentModel, network: nn.Module, measured: Measured) -> 
     """Graph and card of ``network``, the PROD of ``model``."""
     folder = ONNX_MODELS / model.name
     shape = (model.batch, 3, model.size, model.size)
-    from export.models.ct_segment import HIGH, LOW
-
     exported = write_graph(network, folder, shape=shape, outputs=["logits"], mean=MEAN, std=STD, half=True)
     card = Card(
         name=model.name,
-        version="1.0.0",
+        version="1.1.0",
         title=model.title,
         task="segment",
         modality="ct",

@@ -184,7 +184,7 @@ class XrayModel:
         )
         card = Card(
             name=self.name,
-            version="1.0.0",
+            version="1.1.0",
             task="classify",
             modality="xray",
             default_rank=self.rank,

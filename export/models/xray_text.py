@@ -39,7 +39,8 @@ CARD: dict[str, Any] = {
     "limits": (
         "COVID-19 films come from one collection and nearly all others from another, so the pooled "
         "figures are confounded with the source; the figures within ieee8023 are the honest ones, on 95 "
-        "films of 57 patients without COVID-19. Other pneumonias look alike. Children, portable films "
+        "films of 57 patients without COVID-19. Part of what it goes by lies outside the lungs, as the "
+        "shortcut checks tell. Other pneumonias look alike. Children, portable films "
         "with many devices and films after treatment are hardly represented. Films read at 256 pixels "
         "or so: small findings are not seen. Trained on pictures from publications and web pages, not "
         "on originals from a PACS. Prevalence in the training data is not that of any hospital."
