@@ -188,20 +188,30 @@ def test_every_odd_file_settles_or_is_no_candidate(orthanc_server: StartPacs, da
 def test_one_patient_two_days_shows_the_course(
     orthanc_server: StartPacs, synthetic: dict[str, list[Path]], tmp_path: Path
 ) -> None:
+    def on(day: str) -> list[Path]:
+        """The same chest as if it were another study's, of that day."""
+        study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+        files = []
+        for number, file in enumerate(synthetic["small_ct"]):
+            instance = pydicom.dcmread(file)
+            instance.StudyInstanceUID, instance.SeriesInstanceUID = study, series
+            instance.SOPInstanceUID = instance.file_meta.MediaStorageSOPInstanceUID = (
+                pydicom.uid.generate_uid()
+            )
+            instance.StudyDate = day
+            files.append(tmp_path / f"{day}-{number}.dcm")
+            instance.save_as(files[-1])
+        return files
+
     pacs = orthanc_server()
     pacs.store(synthetic["small_ct"])
     settled(pacs, 1)
-    later = []
-    study, series = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
-    for number, file in enumerate(synthetic["small_ct"]):
-        instance = pydicom.dcmread(file)
-        instance.StudyInstanceUID, instance.SeriesInstanceUID = study, series
-        instance.SOPInstanceUID = instance.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-        instance.StudyDate = "20991231"
-        later.append(tmp_path / f"{number}.dcm")
-        instance.save_as(later[-1])
-    pacs.store(later)
-    known = settled(pacs, 2)
+    # There is no such day: that study is left out of the course, and nothing else.
+    pacs.store(on("20990230"))
+    settled(pacs, 2)
+    pacs.store(on("20991231"))
+    known = settled(pacs, 3)
+    assert {entry["state"] for entry in known.values()} == {"done"}
     reports = [
         pydicom.dcmread(io.BytesIO(pacs.read(f"/instances/{entry['outputs']['sr']}/file")))
         for entry in known.values()
@@ -212,6 +222,6 @@ def test_one_patient_two_days_shows_the_course(
         )
         for report in reports
     }
-    early, late = sorted(words)
-    assert "Change since" in words[late]
-    assert "Change since" not in words[early]
+    first = str(pydicom.dcmread(synthetic["small_ct"][0]).StudyDate)
+    assert f"Change since {first[:4]}-{first[4:6]}-{first[6:]}" in words["20991231"]
+    assert "Change since" not in words[first]
