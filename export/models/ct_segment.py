@@ -104,6 +104,7 @@ MODELS = (
         batch=4,
         plan=Plan(steps=1350),
         default_rank=10,
+        folds=(0, 1),
     ),
     SegmentModel(
         name="ct-segment-full",

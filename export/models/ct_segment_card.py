@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,20 +32,26 @@ PROD = (
 LIMITS = (
     "Small evidence: 15 COVID-19 patients of two collections, reduced to 8 bits and at most 256 pixels "
     "a side. Findings are opacities as drawn in COVID-19 pneumonia; other consolidation, tumours, "
-    "atelectasis and motion may be marked, small and faint opacities be missed. Adults, supine, no "
-    "measure of effusion or pneumothorax. Consolidation without air may be left out of the lungs."
+    "atelectasis and motion may be marked, small and faint opacities be missed, and of large ones up to "
+    "half was left out in patients whom the network never saw. Adults, supine, no measure of effusion or "
+    "pneumothorax. Consolidation without air may be left out of the lungs."
 )
 
 
-def _outputs() -> tuple[ModelOutput, ...]:
+def _outputs(thresholds: Mapping[str, float]) -> tuple[ModelOutput, ...]:
     lung = OutputClass(
-        name="lung", meaning="Lung", role="lung", code=Code(value="39607008", scheme="SCT", meaning="Lung")
+        name="lung",
+        role="lung",
+        meaning="Lung",
+        code=Code(value="39607008", scheme="SCT", meaning="Lung"),
+        threshold=thresholds["lung"],
     )
     findings = OutputClass(
         name="findings",
         role="finding",
         meaning="Opacity as in COVID-19 pneumonia",
         code=Code(value="112033", scheme="DCM", meaning="Abnormal opacity"),
+        threshold=thresholds["findings"],
     )
     return (ModelOutput(name="logits", meaning="logits", classes=(lung, findings), activation="sigmoid"),)
 
@@ -72,7 +79,7 @@ def write_model(model: SegmentModel, network: nn.Module, measured: Measured) -> 
             mean=MEAN,
             std=STD,
         ),
-        outputs=_outputs(),
+        outputs=_outputs(measured.thresholds),
         training_data=DATA + PROD.format(count=len(model.folds), folds=ct.FOLDS),
         training_licence="CC BY-NC-SA 4.0 (COVID-19-CT-Seg), CC BY 3.0 and 4.0; partly unstated",
         figures=measured.figures,
