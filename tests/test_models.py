@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from plugin.cards import Card, read_card
+from plugin.cards import Card, ModelInput, read_card
 from plugin.lineup import load_lineup
 from plugin.models import ModelError, available_providers, fingerprint, load_model, prepare, read_cards
 from plugin.settings import read_settings
@@ -153,3 +153,18 @@ def test_the_input_is_made_as_the_card_says() -> None:
     assert low.shape == (spec.shape[1], rows, columns)
     expected = -np.asarray(spec.mean, np.float32) / np.asarray(spec.std, np.float32)
     np.testing.assert_allclose(low[:, 0, 0], expected, atol=1e-6)
+
+
+def test_three_projections_fill_a_channel_each() -> None:
+    spec = read_card(MODELS / "ct-reject-compact").input
+    assert spec.projection is not None
+    assert spec.projection.axis == "orthogonal"
+    shapes, greys = [(512, 512), (100, 512), (100, 400)], [-1024, 0, 200]
+    pictures = [np.full(shape, grey, np.float32) for shape, grey in zip(shapes, greys, strict=True)]
+    alone = [prepare(spec, picture) for picture in pictures]
+    together = prepare(spec, *pictures)
+    for channel in range(3):
+        np.testing.assert_array_equal(together[channel], alone[channel][channel])
+    assert together[0].max() < together[1].min() < together[2].min()
+    with pytest.raises(ValidationError, match="three channels"):
+        ModelInput.model_validate(spec.model_dump() | {"shape": (1, 1, 128, 128), "mean": (0,), "std": (1,)})
