@@ -17,8 +17,8 @@ from export.data.ct_segment import load_set
 from export.data.cxr import COVID, REJECTION
 from export.figures import Array, Labels, Statistic, auc, rate_at_least
 from export.models import Model
-from export.models.ct_finetune import Pictures, normalised, to_input
-from export.models.ct_projection import ProjectionModel, fold_of
+from export.models.ct_finetune import normalised, to_input
+from export.models.ct_projection import ProjectionModel, folds_of
 from export.models.ct_segment import SegmentModel
 from export.models.ct_segment_measure import SMALLEST_FINDINGS_ML, dice
 from export.models.xray import FOLDS, XrayModel
@@ -118,10 +118,6 @@ class ProjectionStudy:
         self.answers: dict[Precision, Array] = {p: np.zeros(count) for p in PRECISIONS}
 
     @staticmethod
-    def _folds(table: Pictures) -> Labels:
-        return np.array([fold_of(name) for name in table.name], dtype=np.int64)
-
-    @staticmethod
     def _prepared(image: npt.NDArray[np.uint8]) -> FloatArray:
         return np.ascontiguousarray(to_input(normalised(image)).numpy())
 
@@ -132,12 +128,12 @@ class ProjectionStudy:
     def calibration(self, part: int) -> FloatArray:
         """Projections of the other folds."""
         draw = np.random.default_rng(part)
-        others = np.flatnonzero(self._folds(self.training) != part)
+        others = np.flatnonzero(folds_of(self.training) != part)
         return self._prepared(self.training.image[np.sort(draw.choice(others, CALIBRATION, replace=False))])
 
     def read(self, part: int, bench: Bench) -> None:
         """All measured projections of the fold; of the CT classifiers those of slabs."""
-        for place in np.flatnonzero(self._folds(self.table) == part):
+        for place in np.flatnonzero(folds_of(self.table) == part):
             for precision, found in bench.predict(self._prepared(self.table.image[place][None])).items():
                 self.answers[precision][place] = found[0, 1]
 

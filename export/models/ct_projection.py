@@ -116,7 +116,7 @@ class ProjectionModel:
     def train(self) -> None:
         """PROD on all patients, then TRAIN: one per fold without its patients, for the same steps."""
         table = self.table(n for n in self.volumes() if n != ct.DICOM_CHEST)
-        folds = np.array([fold_of(name) for name in table.name])
+        folds = folds_of(table)
         missing = [p for p in (PROD_PART, *range(ct.FOLDS)) if not self._checkpoint(p).exists()]
         if isinstance(self.plan, Linear) and missing:
             parts = [folds != part for part in missing]
@@ -140,7 +140,7 @@ class ProjectionModel:
         """Every measured picture; the DICOM chest, in no training, by the mean of the folds' logits."""
         table = self.table(self.volumes())
         table = table.at(table.measured)
-        folds = np.array([fold_of(name) for name in table.name])
+        folds = folds_of(table)
         folds[table.name == ct.DICOM_CHEST] = ct.FOLDS
         logits = np.zeros(len(folds))
         for fold in range(ct.FOLDS):
@@ -220,6 +220,11 @@ def _outputs(classes: tuple[OutputClass, ...], temperature: float) -> tuple[Mode
     )
     attention = ModelOutput(name="attention", meaning="attention", classes=classes, activation="none")
     return logits, attention
+
+
+def folds_of(table: Pictures) -> npt.NDArray[np.int64]:
+    """The fold of each picture (n,), by its volume."""
+    return np.array([fold_of(name) for name in table.name], dtype=np.int64)
 
 
 def fold_of(name: str) -> int:
