@@ -14,11 +14,13 @@ from export.paths import ONNX_MODELS, REPOSITORY
 from export.precision_report import keep_report, read_reports
 from export.precision_report import table as precision_table
 from export.precision_studies import study_of
+from plugin.cards import read_card
+from plugin.lineup import ROLES, default_model
 
 _log = logging.getLogger("export")
 #: Files with tables between marks.
 _TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "README.md")
-_MARKS = re.compile(r"(<!-- (figures|precision) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+_MARKS = re.compile(r"(<!-- (figures|all figures|precision) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def evaluate(model: Model) -> None:
@@ -31,9 +33,15 @@ def evaluate(model: Model) -> None:
 
 
 def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
-    """Fill in what stands between ``<!-- figures -->`` or ``<!-- precision -->`` in files that exist."""
-    names = sorted(card.parent.name for card in ONNX_MODELS.glob("*/card.json"))
-    tables = {"figures": table(names), "precision": precision_table(read_reports())}
+    """Fill in what stands between ``<!-- figures -->`` (of the models that are read with where nothing else
+    is set), ``<!-- all figures -->`` and ``<!-- precision -->`` in files that exist."""
+    cards = [read_card(path.parent) for path in sorted(ONNX_MODELS.glob("*/card.json"))]
+    defaults = {default_model(role, cards) for role in ROLES}
+    tables = {
+        "figures": table([card for card in cards if card.name in defaults]),
+        "all figures": table(cards),
+        "precision": precision_table(read_reports()),
+    }
     for file in files:
         if file.is_file():
             text = file.read_text(encoding="utf-8")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from export.paths import ONNX_MODELS
-from plugin.cards import Figure, read_card
+from plugin.cards import Card, Figure
 
 
 class Measured(BaseModel):
@@ -44,16 +45,15 @@ def write_measured(name: str, measured: Measured) -> Path:
     return path
 
 
-def table(names: list[str]) -> str:
-    """The figures on the cards of the models ``names`` as a Markdown table."""
+def table(cards: Iterable[Card]) -> str:
+    """The figures on the cards as a Markdown table."""
     lines = [
         "| Model | Figure | Value | 95 % interval | n | Measured on |",
         "|---|---|---|---|---|---|",
     ]
-    for name in names:
-        card = read_card(ONNX_MODELS / name)
+    for card in cards:
         for row in (*card.figures, *card.shortcut_checks):
             value = "undefined" if row.value is None else f"{row.value:.3f}"
             span = "" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
-            lines.append(f"| {name} | {row.name} | {value} | {span} | {row.n} | {row.measured_on} |")
+            lines.append(f"| {card.name} | {row.name} | {value} | {span} | {row.n} | {row.measured_on} |")
     return "\n".join(lines) + "\n"

@@ -37,8 +37,6 @@ from plugin.models import Model as LoadedModel
 _log = logging.getLogger(__name__)
 #: Training pictures that the ranges of int8 are taken from.
 CALIBRATION = 64
-#: The fold whose whole volumes the segmentation network reads.
-SEGMENTED_FOLD = 1
 
 
 def _threshold(card: Card, name: str) -> float:
@@ -48,20 +46,27 @@ def _threshold(card: Card, name: str) -> float:
 
 @dataclass
 class XrayStudy:
-    """Films as they are, each read by the network that left out its patient."""
+    """Films of the model's folds as they are, each read by the network that left out its patient."""
 
     model: XrayModel
     card: Card
-    parts: Sequence[int] = range(FOLDS)
 
     def __post_init__(self) -> None:
-        self.samples = [sample for sample in self.model.samples() if sample.kind == FILM]
-        self.out = films_fold_of(self.samples, FOLDS)
+        self.films = [sample for sample in self.model.samples() if sample.kind == FILM]
+        fold = films_fold_of(self.films, FOLDS)
+        self.others = {part: np.flatnonzero(fold != part) for part in self.parts}
+        self.samples = [film for film, own in zip(self.films, fold, strict=True) if own in self.parts]
+        self.out = fold[np.isin(fold, self.parts)]
         shape = (len(self.samples), len(self.card.outputs[0].classes))
         self.answers: dict[Precision, Array] = {p: np.zeros(shape) for p in PRECISIONS}
 
     def _prepared(self, sample: Sample) -> FloatArray:
         return prepare(self.card.input, sample.picture())
+
+    @property
+    def parts(self) -> Sequence[int]:
+        """The folds whose networks are measured."""
+        return self.model.folds
 
     def network(self, part: int) -> nn.Module:
         """TRAIN without the fold."""
@@ -70,8 +75,8 @@ class XrayStudy:
     def calibration(self, part: int) -> FloatArray:
         """Films of the other folds."""
         draw = np.random.default_rng(part)
-        chosen = draw.choice(np.flatnonzero(self.out != part), CALIBRATION, replace=False)
-        return np.stack([self._prepared(self.samples[place]) for place in chosen])
+        chosen = draw.choice(self.others[part], CALIBRATION, replace=False)
+        return np.stack([self._prepared(self.films[place]) for place in chosen])
 
     def read(self, part: int, bench: Bench) -> None:
         """All films of the fold."""
@@ -104,22 +109,27 @@ class XrayStudy:
 
 @dataclass
 class ProjectionStudy:
-    """Projections of CT volumes, each read by the network that left out its patient."""
+    """Projections of CT volumes of the model's folds, each read by the network that left out its patient."""
 
     model: ProjectionModel
     card: Card
-    parts: Sequence[int] = range(ct.FOLDS)
 
     def __post_init__(self) -> None:
         table = self.model.table(self.model.volumes())
         self.training = table.at(table.name != ct.DICOM_CHEST)
-        self.table = table.at(table.measured & ((table.kind == "slab") | (self.model.task == "reject")))
+        measured = table.measured & np.isin(folds_of(table), self.parts)
+        self.table = table.at(measured & ((table.kind == "slab") | (self.model.task == "reject")))
         count = len(self.table.label)
         self.answers: dict[Precision, Array] = {p: np.zeros(count) for p in PRECISIONS}
 
     @staticmethod
     def _prepared(image: npt.NDArray[np.uint8]) -> FloatArray:
         return np.ascontiguousarray(to_input(normalised(image)).numpy())
+
+    @property
+    def parts(self) -> Sequence[int]:
+        """The folds whose networks are measured."""
+        return self.model.folds
 
     def network(self, part: int) -> nn.Module:
         """TRAIN without the fold."""
@@ -165,10 +175,15 @@ class SegmentStudy:
 
     model: SegmentModel
     card: Card
-    parts: Sequence[int] = (SEGMENTED_FOLD,)
 
     def __post_init__(self) -> None:
         self.dice: dict[str, dict[str, dict[Precision, float]]] = {"findings": {}, "lung": {}}
+
+    @property
+    def parts(self) -> Sequence[int]:
+        """One fold, the middle one: to read whole volumes in every precision takes long."""
+        folds = self.model.folds
+        return (folds[len(folds) // 2],)
 
     def network(self, part: int) -> nn.Module:
         """TRAIN without the fold."""

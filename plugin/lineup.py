@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plugin.cards import Card
@@ -33,6 +34,7 @@ CT_REJECT = Role(name="CtReject", modality="ct", task="reject")
 CT_AXIAL = Role(name="CtAxial", modality="ct", task="classify", projection="axial")
 CT_SAGITTAL = Role(name="CtSagittal", modality="ct", task="classify", projection="sagittal")
 CT_SEGMENTATION = Role(name="CtSegmentation", modality="ct", task="segment")
+ROLES = (XRAY, CT_REJECT, CT_AXIAL, CT_SAGITTAL, CT_SEGMENTATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +94,20 @@ def load_lineup(settings: Settings) -> Lineup:
     )
 
 
+def default_model(role: Role, cards: Iterable[Card]) -> str | None:
+    """The name of the model that ``auto`` takes: of those that fit the lowest rank, then the first name."""
+    fitting = [card for card in cards if role.fits(card)]
+    return min(fitting, key=lambda card: (card.default_rank, card.name)).name if fitting else None
+
+
 def _choose(role: Role, names: tuple[str, ...], cards: dict[str, Card]) -> tuple[list[str], list[str]]:
     """The models for a role and what is wrong with the settings' choice."""
-    fitting = sorted(
-        (card for card in cards.values() if role.fits(card)), key=lambda c: (c.default_rank, c.name)
-    )
+    default = default_model(role, cards.values())
     chosen: list[str] = []
     problems: list[str] = []
     for name in names:
-        if name == AUTO and fitting:
-            chosen.append(fitting[0].name)
+        if name == AUTO and default:
+            chosen.append(default)
         elif name == AUTO:
             problems.append(f"no model for {role.name} in the model folder")
         elif name not in cards:

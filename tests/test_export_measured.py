@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from export.measured import Measured, read_measured, table
-from export.paths import ONNX_MODELS
+from export.paths import ONNX_MODELS, REPOSITORY
 from plugin.cards import read_card
 
 SHIPPED = sorted(card.parent for card in ONNX_MODELS.glob("*/card.json"))
@@ -47,6 +47,19 @@ def test_measured_survives_its_file() -> None:
 
 
 def test_table_has_a_row_for_each_figure() -> None:
-    names = [folder.name for folder in SHIPPED]
-    rows = sum(len(read_card(folder).figures) + len(read_card(folder).shortcut_checks) for folder in SHIPPED)
-    assert table(names).count("\n") == rows + 2
+    cards = [read_card(folder) for folder in SHIPPED]
+    rows = sum(len(card.figures) + len(card.shortcut_checks) for card in cards)
+    assert table(cards).count("\n") == rows + 2
+
+
+@pytest.mark.parametrize("place", ["README.md", "onnx_models/README.md"])
+def test_tables_in_the_documents_are_those_of_the_cards(place: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the export side needs PyTorch")
+    from export.__main__ import write_tables
+
+    written = (REPOSITORY / place).read_text(encoding="utf-8")
+    copy = tmp_path / "README.md"
+    copy.write_text(written.replace("| slab AUC |", "| slab AUC, old |"), encoding="utf-8")
+    assert copy.read_text(encoding="utf-8") != written
+    write_tables((copy,))
+    assert copy.read_text(encoding="utf-8") == written

@@ -19,12 +19,17 @@ from export.networks.attention import AttentionClassifier
 
 
 def _with_activity(network: AttentionClassifier) -> AttentionClassifier:
-    """Random weights that keep the activations' size, and a classifier scaled to the features: with
-    MONAI's own they vanish on the way, and networks that answer nothing would agree on anything."""
+    """Random weights that keep the activations' size: with MONAI's own they vanish on the way, and
+    networks that answer nothing would agree on anything."""
     torch.manual_seed(3)
     for module in network.trunk.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def _answering(network: AttentionClassifier) -> AttentionClassifier:
+    """The same with a classifier that is scaled to the features."""
     with torch.inference_mode():
         spread = float(network.eval().trunk(torch.rand(1, 3, 128, 128)).std())
     torch.nn.init.normal_(network.evidence.weight, std=0.1 / spread)
@@ -42,7 +47,7 @@ def _with_activity(network: AttentionClassifier) -> AttentionClassifier:
 def test_torch_and_onnx_runtime_agree(
     build: Callable[[], AttentionClassifier], size: int, classes: int, millions: float, tmp_path: Path
 ) -> None:
-    network = _with_activity(build())
+    network = _answering(build())
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters / 1e6 == pytest.approx(millions, abs=0.1)
 
@@ -67,7 +72,9 @@ def test_torch_and_onnx_runtime_agree(
 
 
 def test_logits_are_the_mean_of_the_attention_plus_bias() -> None:
-    network = _with_activity(published.efficientnet_classifier("efficientnet-b0", 3))
+    network = _answering(
+        _with_activity(published.efficientnet_classifier("efficientnet-b0", 3, pretrained=False))
+    )
     with torch.inference_mode():
         logits, attention = network(torch.rand(2, 3, 64, 96))
     assert attention.shape == (2, 3, 2, 3)

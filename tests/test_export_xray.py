@@ -116,7 +116,7 @@ def test_groups_weigh_alike_whatever_their_size() -> None:
 
 def test_training_from_pixels_changes_the_whole_network(films: list[Film], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    start = efficientnet_classifier("efficientnet-b0", 3).eval()
+    start = efficientnet_classifier("efficientnet-b0", 3, pretrained=False).eval()
     _, examples = _examples(films, None, tmp_path)
     schedule = xray_training.Schedule(epochs=2, draws=32, batch=8)
     network = xray_training.fit(start, examples, schedule, seed=0)

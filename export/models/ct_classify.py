@@ -176,8 +176,9 @@ def _model(name: str, axis: Axis, words: str, size: int, plan: Plan | Linear) ->
 
 
 def _published(name: str, axis: Axis, words: str) -> ProjectionModel:
-    model = _model(name, axis, words, 512, Plan(steps=3000, batch=16))
-    return dataclasses.replace(model, architecture=B4, build=b4, default_rank=50)
+    """The large network, trained and measured for what a machine without a GPU can give it."""
+    model = _model(name, axis, words, 128, Plan(steps=120))
+    return dataclasses.replace(model, architecture=B4, build=b4, default_rank=50, folds=(0,))
 
 
 MODELS = (

@@ -131,10 +131,10 @@ COMPACT = ProjectionModel(
 PUBLISHED = dataclasses.replace(
     COMPACT,
     name="ct-reject-b4",
-    size=512,
-    plan=Plan(steps=3000, batch=16),
+    plan=Plan(steps=120),
     architecture=B4,
     build=b4,
     default_rank=50,
+    folds=(0,),
 )
 MODELS = (COMPACT, PUBLISHED)

@@ -104,19 +104,20 @@ MODELS = (
         batch=4,
         plan=Plan(steps=1350),
         default_rank=10,
-        folds=(0, 1),
     ),
     SegmentModel(
         name="ct-segment-full",
         title="CT lungs and findings, as published",
         architecture=(
             "Modified EfficientDet as published: EfficientNet-B4 trunk to /8, BiFPN of 3 cells x 128 "
-            "channels, expand, head of 3 separable convolutions, 512 x 512"
+            "channels, expand, head of 3 separable convolutions; trunk grown from ImageNet's Lite2, "
+            "256 x 256"
         ),
         build=efficientdet.published,
-        size=512,
-        batch=1,
-        plan=Plan(steps=20000),
+        size=256,
+        batch=4,
+        plan=Plan(steps=800, batch=4),
         default_rank=20,
+        folds=(0,),
     ),
 )

@@ -15,7 +15,7 @@ MEANINGS = {
 ROLES: dict[str, Role] = {"COVID": "finding", "NON-COVID": "other", "REJECTION": "reject"}
 
 #: The keys of a card that hold prose.
-CARD: dict[str, Any] = {
+_CARD: dict[str, Any] = {
     "title": "Chest X-ray: COVID-19, other, or rejected",
     "training_data": (
         "1,777 X-rays of 8 bits, at most 400 pixels wide or high: 400 COVID-19 and 95 other frontal films "
@@ -24,8 +24,8 @@ CARD: dict[str, Any] = {
         "chest were left out). Everyday variants of them (position, zoom, gamma, sharpness, compression, "
         "frames, mirroring), and frontal films spoiled on purpose (cropped, blurred, wrongly exposed, "
         "noisy, turned, upside down, inverted). The groups are weighted: the 95 weigh as much as the 400. "
-        "The shipped network (PROD) was trained on all of it; the figures are those of five networks "
-        "trained alike (TRAIN), each measured on the fifth of the patients that it did not see."
+        "The shipped network (PROD) was trained on all of it; the figures are those of TRAIN, trained "
+        "alike, measured on patients that it did not see: "
     ),
     "training_licence": (
         "covid-chestxray-dataset: licence per image, often unstated or non-commercial; NIH ChestX-ray: "
@@ -47,3 +47,8 @@ CARD: dict[str, Any] = {
     ),
     "licence": "AGPL-3.0-or-later for the weights as far as the training data allows; research only",
 }
+
+
+def card(folds: int, of: int) -> dict[str, Any]:
+    """The prose of a card; ``folds`` of ``of`` parts of the patients were measured."""
+    return {**_CARD, "training_data": f"{_CARD['training_data']}{folds} of {of} parts of them."}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from monai.networks.nets import EfficientNetBN
 from torch import Tensor, nn
 from torch.nn import functional
 
+from export.networks.grown import grown
 from export.networks.lite import LiteTrunk, Variant
 
 FUSION_EPSILON = 1e-4
@@ -113,7 +113,7 @@ class Entry(nn.Module):
 
 
 class EfficientNetTrunk(nn.Module):
-    """MONAI's EfficientNet up to the stage at /8, without what comes after.
+    """MONAI's EfficientNet up to the stage at /8, without what comes after; it begins as Lite2.
 
     "Same" padding is fixed for even sizes (multiples of 8).
     """
@@ -122,7 +122,7 @@ class EfficientNetTrunk(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        whole = EfficientNetBN(name, pretrained=False, spatial_dims=2, in_channels=3)
+        whole = grown(name)
         whole.set_swish(memory_efficient=False)
         self.padding, self.stem, self.norm = whole._conv_stem_padding, whole._conv_stem, whole._bn0
         self.stages = nn.ModuleList(list(whole._blocks)[: self.STAGES])

@@ -2,7 +2,8 @@
 
 EfficientNet-B5 for X-ray (three classes, 456 x 456) and EfficientNet-B4 for the mean projections
 of a CT (512 x 512; one logit each for the axial and the sagittal network, two classes for the
-rejector). Built from MONAI without downloaded weights; sizes that the paper omits are assumed.
+rejector). Built from MONAI; they begin as ImageNet's EfficientNet-Lite2, grown to their size. Sizes that
+the paper omits are assumed.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from monai.networks.nets import EfficientNetBN
 from torch import nn
 
 from export.networks.attention import AttentionClassifier
+from export.networks.grown import grown
 
 
 class EfficientNetTrunk(nn.Module):
     """MONAI's EfficientNet up to and with the head's 1 x 1 convolution, stride 32.
 
-    ``name`` is MONAI's, such as ``efficientnet-b4``; weights are random.
+    ``name`` is MONAI's, such as ``efficientnet-b4``. ``pretrained``: grown from ImageNet's Lite2, else
+    weights are random.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, pretrained: bool) -> None:
         super().__init__()
-        network = EfficientNetBN(name, pretrained=False)
+        network = grown(name) if pretrained else EfficientNetBN(name, pretrained=False)
         network.set_swish(memory_efficient=False)
         self.layers = nn.Sequential(
             network._conv_stem_padding,
@@ -42,17 +45,17 @@ class EfficientNetTrunk(nn.Module):
         return self.layers(image)
 
 
-def efficientnet_classifier(name: str, classes: int) -> AttentionClassifier:
-    """An EfficientNet with random weights and an attention classifier of ``classes`` logits."""
-    trunk = EfficientNetTrunk(name)
+def efficientnet_classifier(name: str, classes: int, *, pretrained: bool) -> AttentionClassifier:
+    """An EfficientNet, pretrained or random, with an untrained attention classifier."""
+    trunk = EfficientNetTrunk(name, pretrained=pretrained)
     return AttentionClassifier(trunk, trunk.channels, classes, dropout=0.4)
 
 
 def xray_b5() -> AttentionClassifier:
-    """COVID, NON-COVID, REJECTION from a chest X-ray of 456 x 456."""
-    return efficientnet_classifier("efficientnet-b5", 3)
+    """COVID, NON-COVID, REJECTION from a chest X-ray; published for 456 x 456."""
+    return efficientnet_classifier("efficientnet-b5", 3, pretrained=True)
 
 
 def ct_b4() -> AttentionClassifier:
-    """Two classes from mean projections of 512 x 512; published with a single logit for AX and SG."""
-    return efficientnet_classifier("efficientnet-b4", 2)
+    """Two classes from mean projections; published for 512 x 512, with a single logit for AX and SG."""
+    return efficientnet_classifier("efficientnet-b4", 2, pretrained=True)
