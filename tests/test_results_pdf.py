@@ -43,13 +43,13 @@ HISTORY = (
 needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs Poppler's pdftotext")
 
 
-def material(looked: bool = False) -> CtMaterial:
+def material(looked: bool = False, strongest: float = 0.25) -> CtMaterial:
     where = grid()
     lungs, findings = lungs_on(where)
     picture = np.full((20, 24), 0.5, np.float32)
-    seen = ProjectionAttention(
-        projection="axial", picture=picture, attention=picture / 2, size=(240.0, 240.0)
-    )
+    attention = np.full_like(picture, strongest)
+    attention[0] = np.nan
+    seen = ProjectionAttention(projection="axial", picture=picture, attention=attention, size=(240.0, 240.0))
     return CtMaterial(
         volume=volume(where), lungs=lungs, findings=findings, attention=(seen,) if looked else ()
     )
@@ -159,6 +159,23 @@ def test_portuguese(tmp_path: Path) -> None:
     assert "Pulmão direito" in text
     assert "8,8 %" in text
     assert "não para uso clínico" in text
+
+
+@needs_poppler
+@pytest.mark.parametrize(("strongest", "said"), [(0.25, False), (0.0, True)])
+def test_a_map_without_colour_is_explained(strongest: float, said: bool, tmp_path: Path) -> None:
+    ct = words(ct_pdf(material=material(looked=True, strongest=strongest)), tmp_path)
+    assert ("no evidence for the finding anywhere" in ct) == said
+    film = xray()
+    attention = np.full_like(attention_for(film), strongest)
+    ds = build_pdf(
+        findings=xray_findings(),
+        sources=[film.source],
+        identity=IDENTITY,
+        label=LABEL,
+        material=XrayMaterial(image=film, attention=attention),
+    )
+    assert ("No evidence for the finding anywhere" in words(ds, tmp_path)) == said
 
 
 def remarked(count: int) -> tuple[Remark, ...]:

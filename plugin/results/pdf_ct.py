@@ -267,6 +267,8 @@ def _attention(page: Page, area: Area, attention: Sequence[ProjectionAttention],
         )
         words = texts(f"projection.{seen.projection}")
         page.picture(place, picture, words)
+        if not np.nanmax(seen.attention, initial=0) > 0:
+            words = f"{words}: {texts('pdf.nowhere')}"
         page.put(place.x, top + place.height + 0.6, words, size=7, colour=QUIET, width=each)
         below = max(below, top + place.height + _CAPTION)
     return below
