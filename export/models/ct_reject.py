@@ -131,7 +131,7 @@ COMPACT = ProjectionModel(
 PUBLISHED = dataclasses.replace(
     COMPACT,
     name="ct-reject-b4",
-    plan=Plan(steps=120),
+    plan=Plan(steps=120, rate=5e-4),
     architecture=B4,
     build=b4,
     default_rank=50,

@@ -238,7 +238,7 @@ MODELS = (
         ),
         build=xray_b5,
         size=(224, 224),
-        training=Schedule(epochs=2, draws=1250),
+        training=Schedule(epochs=2, draws=1600, learning_rate=5e-4, average=0.9, norm_momentum=0.05),
         rank=50,
         folds=(0,),
     ),

@@ -40,7 +40,8 @@ class Probe:
 class Schedule:
     """How a whole network is trained: ``epochs`` of ``draws`` samples each.
 
-    ``mix``: alpha of mix-up (Zhang et al. 2018); 0 for none.
+    ``mix``: alpha of mix-up (Zhang et al. 2018); 0 for none. ``average``: decay of the running average of
+    the weights, ``norm_momentum`` that of batch normalisation's, each to suit the number of steps.
     """
 
     epochs: int
@@ -49,6 +50,8 @@ class Schedule:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     mix: float = 0.2
+    average: float = 0.99
+    norm_momentum: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,16 @@ def _train(network: AttentionClassifier, examples: Examples, schedule: Schedule,
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     network.to(device).train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = schedule.norm_momentum
     settings = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
     optimiser = torch.optim.AdamW(network.parameters(), **settings)
     steps = schedule.epochs * (schedule.draws // schedule.batch)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.learning_rate, steps)
     sampler = WeightedRandomSampler(examples.weights.tolist(), schedule.draws)
     mix = torch.distributions.Beta(schedule.mix, schedule.mix) if schedule.mix else None
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99), use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
     for epoch in range(schedule.epochs):
         drawn, losses = np.array(list(sampler)), []
         for start in range(0, schedule.draws - schedule.batch + 1, schedule.batch):

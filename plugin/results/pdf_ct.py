@@ -22,7 +22,7 @@ _GAP, _HEADING, _CAPTION = 2.0, 5.5, 5.5
 _PER_ROW = 3
 _OVERVIEW = 50.0
 _PIXELS_PER_MM = 9
-_MARK = 4.0
+_MARK, _ON_MARK = 4.0, (255, 255, 255)
 _LEAST_SLICE = 20.0
 """Lower than so many mm, no slice is worth its place; the same for an attention map."""
 _SHRINK = 0.75
@@ -111,7 +111,7 @@ class _View:
         for mark, x in (("R", area.x), ("L", area.x + area.width - _MARK)):
             page.box(x, area.y, _MARK, _MARK, (30, 30, 30))
             words = self.texts(f"pdf.side.{mark}")
-            page.put(x, area.y + 0.5, words, size=7, colour=(255, 255, 255), width=_MARK, align="C")
+            page.put(x, area.y + 0.5, words, size=7, colour=_ON_MARK, width=_MARK, align="C")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +268,9 @@ def _attention(page: Page, area: Area, attention: Sequence[ProjectionAttention],
         words = texts(f"projection.{seen.projection}")
         page.picture(place, picture, words)
         if not np.nanmax(seen.attention, initial=0) > 0:
-            words = f"{words}: {texts('pdf.nowhere')}"
+            page.box(place.x, place.y, place.width, _MARK, (30, 30, 30))
+            none = texts("pdf.nowhere")
+            page.put(place.x, place.y + 0.5, none, size=7, colour=_ON_MARK, width=place.width, align="C")
         page.put(place.x, top + place.height + 0.6, words, size=7, colour=QUIET, width=each)
         below = max(below, top + place.height + _CAPTION)
     return below

@@ -50,7 +50,7 @@ def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> fl
     _scale(page, x, below, texts)
     words = texts("pdf.attention_words")
     if not np.nanmax(material.attention, initial=0) > 0:
-        words = f"{texts('pdf.nowhere').capitalize()}. {words}"
+        words = f"{texts('pdf.nowhere')}. {words}"
     return page.paragraph(x, below + 4.5, words, size=7, colour=QUIET, width=(area.width - _GAP) / 2)
 
 
