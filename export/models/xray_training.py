@@ -87,7 +87,7 @@ def _probe(network: AttentionClassifier, examples: Examples, probe: Probe) -> No
 
 def _colours(pictures: torch.Tensor) -> torch.Tensor:
     """(N, 1, H, W) repeated to the three channels of a picture."""
-    return pictures.float().expand(-1, 3, -1, -1)
+    return pictures.float().expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def _train(network: AttentionClassifier, examples: Examples, schedule: Schedule, seed: int) -> None:
@@ -97,7 +97,7 @@ def _train(network: AttentionClassifier, examples: Examples, schedule: Schedule,
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
-    network.to(device).train()
+    network.to(device, memory_format=torch.channels_last).train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = schedule.norm_momentum
