@@ -16,13 +16,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from plugin.cards import Card, SelfTest
+from plugin.cards import Card, SelfTest, self_test_picture
 
 #: Supported by every ONNX Runtime since 1.17.
 OPSET = 20
 #: GitHub refuses files of 100 MB.
 LARGEST_FILE = 95_000_000
 _SELF_TEST_VALUES = 8
+_SELF_TEST_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ def self_test_input(
     seed: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
 ) -> npt.NDArray[np.float32]:
     """The seeded input of ``plugin.cards.SelfTest`` of ``shape`` (N, C, H, W)."""
-    values = np.random.default_rng(seed).random(tuple(shape), dtype=np.float32)
-    offset = np.asarray(mean, dtype=np.float32)[:, None, None]
-    scale = np.asarray(std, dtype=np.float32)[:, None, None]
-    return (values - offset) / scale
+    return self_test_picture(seed, _SELF_TEST_BLOCK, shape, mean, std)
 
 
 def drop_traces(path: Path) -> None:
@@ -160,6 +158,7 @@ def described(path: Path, picture: npt.NDArray[np.float32], seed: int) -> Export
     first = values.ravel()[:_SELF_TEST_VALUES].astype(np.float64)
     test = SelfTest(
         seed=seed,
+        block=_SELF_TEST_BLOCK,
         expected=tuple(round(float(v), 5) for v in first),
         # TensorFloat-32 on NVIDIA cards keeps about three digits.
         tolerance=round(0.02 * max(1.0, float(np.abs(values).max())), 3),

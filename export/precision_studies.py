@@ -109,27 +109,22 @@ class XrayStudy:
 
 @dataclass
 class ProjectionStudy:
-    """Projections of CT volumes of the model's folds, each read by the network that left out its patient."""
+    """Projections of CT volumes, each read by the network that left out its patient."""
 
     model: ProjectionModel
     card: Card
+    parts: Sequence[int] = range(ct.FOLDS)
 
     def __post_init__(self) -> None:
         table = self.model.table(self.model.volumes())
         self.training = table.at(table.name != ct.DICOM_CHEST)
-        measured = table.measured & np.isin(folds_of(table), self.parts)
-        self.table = table.at(measured & ((table.kind == "slab") | (self.model.task == "reject")))
+        self.table = table.at(table.measured & ((table.kind == "slab") | (self.model.task == "reject")))
         count = len(self.table.label)
         self.answers: dict[Precision, Array] = {p: np.zeros(count) for p in PRECISIONS}
 
     @staticmethod
     def _prepared(image: npt.NDArray[np.uint8]) -> FloatArray:
         return np.ascontiguousarray(to_input(normalised(image)).numpy())
-
-    @property
-    def parts(self) -> Sequence[int]:
-        """The folds whose networks are measured."""
-        return self.model.folds
 
     def network(self, part: int) -> nn.Module:
         """TRAIN without the fold."""

@@ -7,9 +7,12 @@ folder dropped in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -154,13 +157,27 @@ class Figure(_Strict):
 class SelfTest(_Strict):
     """A seeded input and the expected values of the first output.
 
-    The input is ``numpy.random.default_rng(seed).random(shape, float32)``, put through the card's mean
-    and std; ``expected`` are the first values of the first output, flattened.
+    The input is ``numpy.random.default_rng(seed).random``, in squares of ``block`` pixels, put through the
+    card's mean and std; ``expected`` are the first values of the first output, flattened. Noise of single
+    pixels is like no picture, and a network without bounds on its features may answer it with anything.
     """
 
     seed: int
+    block: int = Field(default=1, ge=1, le=4096)
     expected: tuple[float, ...]
     tolerance: float = Field(gt=0)
+
+
+def self_test_picture(
+    seed: int, block: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
+) -> npt.NDArray[np.float32]:
+    """The input of a :class:`SelfTest`, of ``shape`` (N, C, H, W)."""
+    count, channels, rows, columns = shape
+    squares = (count, channels, -(-rows // block), -(-columns // block))
+    values = np.random.default_rng(seed).random(squares, dtype=np.float32)
+    noise = values.repeat(block, axis=2).repeat(block, axis=3)[:, :, :rows, :columns]
+    offset = np.asarray(mean, dtype=np.float32)[:, None, None]
+    return np.ascontiguousarray((noise - offset) / np.asarray(std, dtype=np.float32)[:, None, None])
 
 
 class Card(_Strict):

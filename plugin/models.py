@@ -26,6 +26,7 @@ from plugin.cards import (
     Percentiles,
     Role,
     read_card,
+    self_test_picture,
 )
 from plugin.results.findings import Algorithm
 
@@ -195,18 +196,17 @@ def load_model(folder: Path, *, thresholds: Mapping[str, float], providers: list
 def self_test(model: Model) -> None:
     """Run the card's seeded input; raise ModelError unless the first output's first values agree."""
     card = model.card
-    noise = np.random.default_rng(card.self_test.seed).random(card.input.shape, dtype=np.float32)
-    mean = np.asarray(card.input.mean, dtype=np.float32)[:, None, None]
-    std = np.asarray(card.input.std, dtype=np.float32)[:, None, None]
+    spec, test = card.input, card.self_test
+    picture = self_test_picture(test.seed, test.block, spec.shape, spec.mean, spec.std)
     try:
-        answer = model.session.run([card.outputs[0].name], {card.input.name: (noise - mean) / std})[0]
+        answer = model.session.run([card.outputs[0].name], {spec.name: picture})[0]
     except Exception as error:  # as above
         raise ModelError(f"the self-test does not run: {_first_line(error)}") from error
-    expected = np.asarray(card.self_test.expected)
+    expected = np.asarray(test.expected)
     got = np.ravel(answer)[: len(expected)]
     worst = float(np.max(np.abs(got - expected), initial=0.0))
-    if not len(got) == len(expected) or not worst <= card.self_test.tolerance:
-        raise ModelError(f"self-test failed: off by {worst:.3g}, tolerance {card.self_test.tolerance:.3g}")
+    if not len(got) == len(expected) or not worst <= test.tolerance:
+        raise ModelError(f"self-test failed: off by {worst:.3g}, tolerance {test.tolerance:.3g}")
 
 
 def available_providers(wanted: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from plugin.cards import Card, ModelInput, read_card
+from plugin.cards import Card, ModelInput, read_card, self_test_picture
 from plugin.lineup import load_lineup
 from plugin.models import ModelError, available_providers, fingerprint, load_model, prepare, read_cards
 from plugin.settings import read_settings
@@ -168,3 +168,18 @@ def test_three_projections_fill_a_channel_each() -> None:
     assert together[0].max() < together[1].min() < together[2].min()
     with pytest.raises(ValidationError, match="three channels"):
         ModelInput.model_validate(spec.model_dump() | {"shape": (1, 1, 128, 128), "mean": (0,), "std": (1,)})
+
+
+def test_the_self_tests_picture_is_of_squares() -> None:
+    shape, mean, std = (2, 3, 40, 20), (0.5, 0.0, 0.25), (1.0, 2.0, 0.5)
+    fine = self_test_picture(7, 1, shape, mean, std)
+    noise = np.random.default_rng(7).random(shape, dtype=np.float32)
+    offset, scale = np.reshape(mean, (3, 1, 1)), np.reshape(std, (3, 1, 1))
+    np.testing.assert_allclose(fine, (noise - offset) / scale, rtol=1e-6)
+    coarse = self_test_picture(7, 16, shape, mean, std)
+    assert coarse.shape == shape
+    for rows in (slice(0, 16), slice(16, 32), slice(32, 40)):
+        for columns in (slice(0, 16), slice(16, 20)):
+            square = coarse[:, :, rows, columns]
+            assert (square == square[:, :, :1, :1]).all()
+    assert len(np.unique(coarse)) == 2 * 3 * 3 * 2

@@ -178,7 +178,7 @@ def _model(name: str, axis: Axis, words: str, size: int, plan: Plan | Linear) ->
 def _published(name: str, axis: Axis, words: str) -> ProjectionModel:
     """The large network, trained and measured for what a machine without a GPU can give it."""
     model = _model(name, axis, words, 128, Plan(steps=120, rate=5e-4))
-    return dataclasses.replace(model, architecture=B4, build=b4, default_rank=50, folds=(0,))
+    return dataclasses.replace(model, architecture=B4, build=b4, default_rank=50)
 
 
 MODELS = (

@@ -33,14 +33,16 @@ from plugin.cards import (
 )
 
 _log = logging.getLogger(__name__)
-LITE, B4 = (
-    "EfficientNet-Lite0 (ImageNet)",
-    "EfficientNet-B4 as in Carmo et al. 2021 (grown from ImageNet's Lite2)",
-)
+LITE = "EfficientNet-Lite0 (ImageNet)"
+B4 = "EfficientNet-B4 as in Carmo et al. 2021 (grown from ImageNet's Lite2)"
 LICENCE = "Weights: CC BY-NC-SA 4.0, as the COVID-19-CT-Seg data ask; ImageNet start Apache-2.0"
 TRAINING_LICENCE = "CC BY-NC-SA 4.0 (COVID-19-CT-Seg), CC BY 3.0 and 4.0; partly unstated"
 #: The number of PROD among the parts, after the folds.
 PROD_PART = ct.FOLDS
+PROD = (
+    " PROD: trained on all patients but the DICOM chest of LIDC-IDRI; the figures are those of networks "
+    "trained as long without the patient (three folds)."
+)
 
 
 def lite(size: int) -> AttentionClassifier:
@@ -76,8 +78,7 @@ class ProjectionModel:
     """A two-class network on mean projections; class 1 is the one that is called.
 
     ``samples``: (volume name, seed) to its labelled projections. ``measure``: figures, temperature and
-    operating point from the pictures that the fold's network did not see. ``folds``: those that are
-    measured (TRAIN).
+    operating point from the pictures that the fold's network did not see.
     """
 
     name: str
@@ -94,7 +95,6 @@ class ProjectionModel:
     default_rank: int
     architecture: str = LITE
     build: Callable[[int], AttentionClassifier] = lite
-    folds: tuple[int, ...] = tuple(range(ct.FOLDS))
 
     def pictures(self, name: str) -> Pictures:
         """One volume's projections; cached."""
@@ -115,10 +115,10 @@ class ProjectionModel:
         return runs_folder(self.name) / ("prod.pt" if part == PROD_PART else f"fold-{part}.pt")
 
     def train(self) -> None:
-        """PROD on all patients, then TRAIN: one per fold without its patients, for as many steps."""
+        """PROD on all patients, then TRAIN: one per fold without its patients, for the same steps."""
         table = self.table(n for n in self.volumes() if n != ct.DICOM_CHEST)
         folds = folds_of(table)
-        missing = [p for p in (PROD_PART, *self.folds) if not self._checkpoint(p).exists()]
+        missing = [p for p in (PROD_PART, *range(ct.FOLDS)) if not self._checkpoint(p).exists()]
         if isinstance(self.plan, Linear) and missing:
             parts = [folds != part for part in missing]
             networks = fit_heads(table, parts, self.plan, self.vary, seed=0)
@@ -139,16 +139,16 @@ class ProjectionModel:
         return network.eval()
 
     def out_of_fold(self) -> OutOfFold:
-        """The folds' measured pictures; the DICOM chest, in no training, by the mean of their logits."""
-        table = self.table(n for n in self.volumes() if n == ct.DICOM_CHEST or fold_of(n) in self.folds)
+        """Every measured picture; the DICOM chest, in no training, by the mean of the folds' logits."""
+        table = self.table(self.volumes())
         table = table.at(table.measured)
         folds = folds_of(table)
-        everyone = table.name == ct.DICOM_CHEST
+        folds[table.name == ct.DICOM_CHEST] = ct.FOLDS
         logits = np.zeros(len(folds))
-        for fold in self.folds:
-            network, own = self.network(fold), (folds == fold) & ~everyone
-            logits[own] = logits_of(network, table.image[own])
-            logits[everyone] += logits_of(network, table.image[everyone]) / len(self.folds)
+        for fold in range(ct.FOLDS):
+            network = self.network(fold)
+            logits[folds == fold] = logits_of(network, table.image[folds == fold])
+            logits[folds == ct.FOLDS] += logits_of(network, table.image[folds == ct.FOLDS]) / ct.FOLDS
         return OutOfFold(table, logits)
 
     def evaluate(self) -> Measured:
@@ -184,7 +184,7 @@ class ProjectionModel:
             manufacturer="orthanc-chest-ai",
             input=self._input(shape),
             outputs=_outputs(classes, measured.temperature),
-            training_data=f"{self.text.training_data} {self._prod()}",
+            training_data=self.text.training_data + PROD,
             training_licence=TRAINING_LICENCE,
             figures=measured.figures,
             shortcut_checks=measured.shortcut_checks,
@@ -194,13 +194,6 @@ class ProjectionModel:
             self_test=exported.self_test,
         )
         return write_card(card, folder)
-
-    def _prod(self) -> str:
-        parts = "" if len(self.folds) == 1 else "s"
-        return (
-            "PROD: trained on all patients but the DICOM chest of LIDC-IDRI; the figures are those of "
-            f"network{parts} trained as long without the patient ({len(self.folds)} of {ct.FOLDS} folds)."
-        )
 
     def _architecture(self) -> str:
         how = "frozen" if isinstance(self.plan, Linear) else "trained as a whole"

@@ -135,6 +135,5 @@ PUBLISHED = dataclasses.replace(
     architecture=B4,
     build=b4,
     default_rank=50,
-    folds=(0,),
 )
 MODELS = (COMPACT, PUBLISHED)
