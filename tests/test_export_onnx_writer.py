@@ -17,6 +17,7 @@ import torch
 
 from export import onnx_writer
 from export.networks.attention import AttentionClassifier
+from plugin.cards import self_test_picture
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 SHAPE = (1, 3, 16, 16)
@@ -41,11 +42,11 @@ def test_self_test_and_digest_are_those_of_the_file(network: AttentionClassifier
     exported = _write(network, tmp_path)
     path = tmp_path / "model.onnx"
     assert exported.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    values = np.random.default_rng(exported.self_test.seed).random(SHAPE, dtype=np.float32)
-    values = (values - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
+    test = exported.self_test
+    picture = self_test_picture(test.seed, test.block, SHAPE, MEAN, STD)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    first = session.run(["logits"], {"image": values.astype(np.float32)})[0].ravel()
-    np.testing.assert_allclose(first, exported.self_test.expected, atol=1e-4)
+    first = session.run(["logits"], {"image": picture})[0].ravel()
+    np.testing.assert_allclose(first, test.expected, atol=1e-4)
 
 
 def test_float16_storage_halves_the_file_and_keeps_the_answer(
