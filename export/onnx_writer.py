@@ -16,14 +16,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from plugin.cards import Card, SelfTest, self_test_picture
+from plugin.cards import Card, Pattern, SelfTest, self_test_picture
 
 #: Supported by every ONNX Runtime since 1.17.
 OPSET = 20
 #: GitHub refuses files of 100 MB.
 LARGEST_FILE = 95_000_000
 _SELF_TEST_VALUES = 8
-_SELF_TEST_BLOCK = 16
+_SELF_TEST_PATTERN: Pattern = "squares"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def self_test_input(
     seed: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
 ) -> npt.NDArray[np.float32]:
     """The seeded input of ``plugin.cards.SelfTest`` of ``shape`` (N, C, H, W)."""
-    return self_test_picture(seed, _SELF_TEST_BLOCK, shape, mean, std)
+    return self_test_picture(seed, _SELF_TEST_PATTERN, shape, mean, std)
 
 
 def drop_traces(path: Path) -> None:
@@ -158,7 +158,7 @@ def described(path: Path, picture: npt.NDArray[np.float32], seed: int) -> Export
     first = values.ravel()[:_SELF_TEST_VALUES].astype(np.float64)
     test = SelfTest(
         seed=seed,
-        block=_SELF_TEST_BLOCK,
+        pattern=_SELF_TEST_PATTERN,
         expected=tuple(round(float(v), 5) for v in first),
         # TensorFloat-32 on NVIDIA cards keeps about three digits.
         tolerance=round(0.02 * max(1.0, float(np.abs(values).max())), 3),

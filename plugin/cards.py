@@ -154,30 +154,39 @@ class Figure(_Strict):
     remark: str = ""
 
 
+Pattern = Literal["noise", "squares"]
+#: Pixels along each side of a square of the self-test's picture.
+SQUARE = 16
+
+
 class SelfTest(_Strict):
     """A seeded input and the expected values of the first output.
 
-    The input is ``numpy.random.default_rng(seed).random``, in squares of ``block`` pixels, put through the
-    card's mean and std; ``expected`` are the first values of the first output, flattened. Noise of single
-    pixels is like no picture, and a network without bounds on its features may answer it with anything.
+    The input is ``numpy.random.default_rng(seed).random``, put through the card's mean and std: ``noise`` of
+    every value, or ``squares`` of 16 pixels of one grey, which are more like a picture: a network without
+    bounds on its features may answer noise with anything. ``expected`` are the first values of the first
+    output, flattened.
     """
 
     seed: int
-    block: int = Field(default=1, ge=1, le=4096)
+    pattern: Pattern = "noise"
     expected: tuple[float, ...]
     tolerance: float = Field(gt=0)
 
 
 def self_test_picture(
-    seed: int, block: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
+    seed: int, pattern: Pattern, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
 ) -> npt.NDArray[np.float32]:
     """The input of a :class:`SelfTest`, of ``shape`` (N, C, H, W)."""
-    count, channels, rows, columns = shape
-    squares = (count, channels, -(-rows // block), -(-columns // block))
-    values = np.random.default_rng(seed).random(squares, dtype=np.float32)
-    noise = values.repeat(block, axis=2).repeat(block, axis=3)[:, :, :rows, :columns]
+    draw = np.random.default_rng(seed)
+    if pattern == "noise":
+        values = draw.random(tuple(shape), dtype=np.float32)
+    else:
+        count, _, rows, columns = shape
+        greys = draw.random((count, 1, -(-rows // SQUARE), -(-columns // SQUARE)), dtype=np.float32)
+        values = greys.repeat(SQUARE, axis=2).repeat(SQUARE, axis=3)[:, :, :rows, :columns]
     offset = np.asarray(mean, dtype=np.float32)[:, None, None]
-    return np.ascontiguousarray((noise - offset) / np.asarray(std, dtype=np.float32)[:, None, None])
+    return (values - offset) / np.asarray(std, dtype=np.float32)[:, None, None]
 
 
 class Card(_Strict):

@@ -197,7 +197,7 @@ def self_test(model: Model) -> None:
     """Run the card's seeded input; raise ModelError unless the first output's first values agree."""
     card = model.card
     spec, test = card.input, card.self_test
-    picture = self_test_picture(test.seed, test.block, spec.shape, spec.mean, spec.std)
+    picture = self_test_picture(test.seed, test.pattern, spec.shape, spec.mean, spec.std)
     try:
         answer = model.session.run([card.outputs[0].name], {spec.name: picture})[0]
     except Exception as error:  # as above

@@ -43,7 +43,7 @@ def test_self_test_and_digest_are_those_of_the_file(network: AttentionClassifier
     path = tmp_path / "model.onnx"
     assert exported.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     test = exported.self_test
-    picture = self_test_picture(test.seed, test.block, SHAPE, MEAN, STD)
+    picture = self_test_picture(test.seed, test.pattern, SHAPE, MEAN, STD)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     first = session.run(["logits"], {"image": picture})[0].ravel()
     np.testing.assert_allclose(first, test.expected, atol=1e-4)
