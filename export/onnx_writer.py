@@ -124,11 +124,12 @@ def write_graph(
     input_name: str = "image",
     half: bool = False,
     seed: int = 1,
+    largest: int = LARGEST_FILE,
 ) -> Exported:
     """Write ``folder/model.onnx`` with fixed shapes, checked against PyTorch.
 
     ``outputs`` name what ``network`` returns. With ``half`` weights are stored as float16.
-    Raises RuntimeError where PyTorch and ONNX Runtime disagree or the file is too large.
+    Raises RuntimeError where PyTorch and ONNX Runtime disagree or the file has more than ``largest`` bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
@@ -150,8 +151,8 @@ def write_graph(
     if half:
         store_as_float16(path)
         check_agreement(network, path, picture, _ROUNDED)
-    if path.stat().st_size > LARGEST_FILE:
-        raise RuntimeError(f"{path} has {path.stat().st_size} bytes, more than {LARGEST_FILE}")
+    if path.stat().st_size > largest:
+        raise RuntimeError(f"{path} has {path.stat().st_size} bytes, more than {largest}")
     return described(path, picture, seed)
 
 

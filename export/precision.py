@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 THREADS = 1
 LOG_EVERY = 200
 _SEED = 1
+#: A protocol buffer holds no more.
+_ONNX_LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,15 @@ def write_precisions(card: Card, network: nn.Module, inputs: FloatArray, root: P
     spec = card.input
     outputs = [output.name for output in card.outputs]
     whole = folders["float32"]
-    write_graph(network, whole, shape=spec.shape, outputs=outputs, mean=spec.mean, std=spec.std)
+    write_graph(
+        network,
+        whole,
+        shape=spec.shape,
+        outputs=outputs,
+        mean=spec.mean,
+        std=spec.std,
+        largest=_ONNX_LARGEST,  # float32 is written to be measured, not to be shipped
+    )
     source = whole / card.file
     for precision, folder in folders.items():
         folder.mkdir(exist_ok=True)

@@ -42,6 +42,33 @@ def test_both_synthetic_studies_are_read(orthanc_server: StartPacs, synthetic: d
     }  # fmt: skip
 
 
+def test_published_networks_read_beside_the_default_ones(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    chosen = {
+        "Xray": ["auto", "xray-covid-b5"],
+        "CtAxial": ["auto", "ct-class-ax-b4"],
+        "CtSagittal": ["auto", "ct-class-sg-b4"],
+        "CtSegmentation": "ct-segment-full",
+    }
+    pacs = orthanc_server(chest_ai={"Models": chosen})
+    pacs.store([*synthetic["xray"], *synthetic["ct"]])
+    by_modality = {entry["modality"]: entry for entry in settled(pacs, 2).values()}
+    assert {entry["state"] for entry in by_modality.values()} == {"done"}, by_modality
+    read = {
+        modality: [said["model"] for said in entry["findings"]["classifications"]]
+        for modality, entry in by_modality.items()
+    }
+    assert read == {
+        "xray": ["xray-covid-lite0", "xray-covid-b5"],
+        "ct": ["ct-class-ax-compact", "ct-class-ax-b4", "ct-class-sg-compact", "ct-class-sg-b4"],
+    }
+    lungs = by_modality["ct"]["findings"]["lungs"]
+    assert 2000 < lungs["both"]["volume_ml"] < 8000
+    for side in ("left", "right"):
+        assert 0.3 < lungs[side]["volume_ml"] / lungs["both"]["volume_ml"] < 0.7
+
+
 def test_the_same_again_gives_no_second_result(
     orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
 ) -> None:

@@ -17,6 +17,7 @@ from export.measured import Measured
 from export.models.ct_finetune import Plan
 from export.models.ct_linear import Linear
 from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
+from export.networks.published import UNFINISHED
 from plugin.cards import Figure, OutputClass, Projection
 
 COUNT = 240
@@ -178,7 +179,9 @@ def _model(name: str, axis: Axis, words: str, size: int, plan: Plan | Linear) ->
 def _published(name: str, axis: Axis, words: str) -> ProjectionModel:
     """The large network, trained and measured for what a machine without a GPU can give it."""
     model = _model(name, axis, words, 128, Plan(steps=120, rate=5e-4))
-    return dataclasses.replace(model, architecture=B4, build=b4, default_rank=50)
+    limits = UNFINISHED + model.text.limits
+    told = dataclasses.replace(model.text, limits=limits)
+    return dataclasses.replace(model, architecture=B4, build=b4, text=told, default_rank=50)
 
 
 MODELS = (

@@ -17,6 +17,7 @@ from export.figures import auc, figure, fit_temperature, rate_at_least
 from export.measured import Measured
 from export.models.ct_finetune import Plan
 from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
+from export.networks.published import UNFINISHED
 from plugin.cards import Figure, OutputClass, Projection
 
 COUNT = 60
@@ -134,6 +135,7 @@ PUBLISHED = dataclasses.replace(
     plan=Plan(steps=120, rate=5e-4),
     architecture=B4,
     build=b4,
+    text=dataclasses.replace(TEXT, limits=UNFINISHED + TEXT.limits),
     default_rank=50,
 )
 MODELS = (COMPACT, PUBLISHED)

@@ -19,6 +19,7 @@ from export.models.ct_segment_measure import Reader, measure
 from export.models.ct_segment_train import Plan, Trainer
 from export.networks import efficientdet
 from export.networks.lite import MEAN, STD
+from export.networks.published import UNFINISHED
 from export.paths import runs_folder
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class SegmentModel:
     """A segmentation network of one architecture and input size (pixels, square).
 
     ``folds``: those of which a network without their patients is trained and measured (TRAIN); PROD is
-    trained on all patients for as many steps.
+    trained on all patients for as many steps. ``limits``: what the card says first of its limits.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SegmentModel:
     plan: Plan
     default_rank: int
     folds: tuple[int, ...] = tuple(range(ct.FOLDS))
+    limits: str = ""
 
     def _trainer(self, part: int | str) -> Trainer:
         """The trainer of a fold or of PROD."""
@@ -104,6 +106,7 @@ MODELS = (
         batch=4,
         plan=Plan(steps=1350),
         default_rank=10,
+        folds=(0, 1),
     ),
     SegmentModel(
         name="ct-segment-full",
@@ -119,5 +122,6 @@ MODELS = (
         plan=Plan(steps=800, batch=4),
         default_rank=20,
         folds=(0,),
+        limits=UNFINISHED,
     ),
 )

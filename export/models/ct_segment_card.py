@@ -85,7 +85,7 @@ def write_model(model: SegmentModel, network: nn.Module, measured: Measured) -> 
         figures=measured.figures,
         shortcut_checks=measured.shortcut_checks,
         intended_use="Research: volumes of lungs and of pneumonia-like opacities in adult chest CT.",
-        limits=LIMITS,
+        limits=model.limits + LIMITS,
         licence=LICENCE,
         self_test=exported.self_test,
     )

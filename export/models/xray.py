@@ -33,7 +33,7 @@ from export.models.xray_training import (
 )
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, TwoScaleTrunk, two_scale_classifier
-from export.networks.published import xray_b5
+from export.networks.published import UNFINISHED, xray_b5
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.cards import Card, Equalise, Figure, Intensity, ModelInput, ModelOutput, OutputClass, Resize
 
@@ -48,7 +48,7 @@ class XrayModel:
 
     ``variants`` everyday variants of each film and ``spoiled`` spoiled ones of each frontal film are
     made once, seeded. ``folds``: the fifths for which a network is trained and measured. Weights are
-    stored as float16, which loses nothing measurable.
+    stored as float16, which loses nothing measurable. ``limits``: what the card says first of its limits.
     """
 
     name: str
@@ -60,6 +60,7 @@ class XrayModel:
     spoiled: int = 2
     rank: int = 100
     folds: tuple[int, ...] = tuple(range(FOLDS))
+    limits: str = ""
     intensity: Intensity = field(default_factory=Equalise)
 
     @property
@@ -209,7 +210,7 @@ class XrayModel:
             figures=measured.figures,
             shortcut_checks=measured.shortcut_checks,
             self_test=exported.self_test,
-            **xray_text.card(len(self.folds), FOLDS),
+            **xray_text.card(len(self.folds), FOLDS, self.limits),
         )
         return onnx_writer.write_card(card, folder)
 
@@ -241,5 +242,6 @@ MODELS = (
         training=Schedule(epochs=2, draws=1600, learning_rate=5e-4, average=0.9, norm_momentum=0.05),
         rank=50,
         folds=(0,),
+        limits=UNFINISHED,
     ),
 )

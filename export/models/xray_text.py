@@ -49,6 +49,7 @@ _CARD: dict[str, Any] = {
 }
 
 
-def card(folds: int, of: int) -> dict[str, Any]:
-    """The prose of a card; ``folds`` of ``of`` parts of the patients were measured."""
-    return {**_CARD, "training_data": f"{_CARD['training_data']}{folds} of {of} parts of them."}
+def card(folds: int, of: int, limits: str) -> dict[str, Any]:
+    """The prose of a card; ``folds`` of ``of`` parts of the patients were measured, ``limits`` come first."""
+    data = f"{_CARD['training_data']}{folds} of {of} parts of them."
+    return {**_CARD, "training_data": data, "limits": limits + _CARD["limits"]}

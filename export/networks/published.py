@@ -15,6 +15,12 @@ from torch import nn
 from export.networks.attention import AttentionClassifier
 from export.networks.grown import grown
 
+#: What the cards of the published networks say first of their limits.
+UNFINISHED = (
+    "Trained for minutes on two cores, far from what this architecture can learn: to compare with and to "
+    "train on. The compact network has the better figures and is read by default. "
+)
+
 
 class EfficientNetTrunk(nn.Module):
     """MONAI's EfficientNet up to and with the head's 1 x 1 convolution, stride 32.
