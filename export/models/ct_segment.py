@@ -14,13 +14,15 @@ from export.data import ct
 from export.data.ct_projections import HIGH, LOW
 from export.data.ct_segment import Sampler, load_medseg, load_set
 from export.measured import Measured
-from export.models.ct_segment_card import write_model
+from export.models import ct_segment_text as text
 from export.models.ct_segment_measure import Reader, measure
 from export.models.ct_segment_train import Plan, Trainer
 from export.networks import efficientdet
 from export.networks.lite import MEAN, STD
 from export.networks.published import UNFINISHED
-from export.paths import runs_folder
+from export.onnx_writer import write_card, write_graph
+from export.paths import ONNX_MODELS, runs_folder
+from plugin.cards import Card, HuWindow, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
 SEED = 20
@@ -90,7 +92,40 @@ class SegmentModel:
 
     def onnx(self, measured: Measured) -> Path:
         """Write PROD to ``onnx_models``."""
-        return write_model(self, self.trained(PROD), measured)
+        folder, shape = ONNX_MODELS / self.name, (self.batch, 3, self.size, self.size)
+        exported = write_graph(
+            self.trained(PROD), folder, shape=shape, outputs=["logits"], mean=MEAN, std=STD, half=True
+        )
+        spec = ModelInput(
+            name="image",
+            shape=shape,
+            intensity=HuWindow(low=LOW, high=HIGH),
+            resize=Resize(mode="stretch"),
+            mean=MEAN,
+            std=STD,
+        )
+        card = Card(
+            name=self.name,
+            version="1.1.0",
+            title=self.title,
+            task="segment",
+            modality="ct",
+            default_rank=self.default_rank,
+            sha256=exported.sha256,
+            architecture=self.architecture,
+            manufacturer="orthanc-chest-ai",
+            input=spec,
+            outputs=text.outputs(measured.thresholds),
+            training_data=text.DATA + text.PROD.format(count=len(self.folds), folds=ct.FOLDS),
+            training_licence=text.TRAINING_LICENCE,
+            figures=measured.figures,
+            shortcut_checks=measured.shortcut_checks,
+            intended_use=text.INTENDED_USE,
+            limits=self.limits + text.LIMITS,
+            licence=text.LICENCE,
+            self_test=exported.self_test,
+        )
+        return write_card(card, folder)
 
 
 MODELS = (
