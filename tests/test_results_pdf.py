@@ -43,16 +43,14 @@ HISTORY = (
 needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs Poppler's pdftotext")
 
 
-def material(looked: bool = False, strongest: float = 0.25) -> CtMaterial:
+def material(maps: int = 0, strongest: float = 0.25) -> CtMaterial:
     where = grid()
     lungs, findings = lungs_on(where)
     picture = np.full((20, 24), 0.5, np.float32)
     attention = np.full_like(picture, strongest)
     attention[0] = np.nan
     seen = ProjectionAttention(projection="axial", picture=picture, attention=attention, size=(240.0, 240.0))
-    return CtMaterial(
-        volume=volume(where), lungs=lungs, findings=findings, attention=(seen,) if looked else ()
-    )
+    return CtMaterial(volume=volume(where), lungs=lungs, findings=findings, attention=(seen,) * maps)
 
 
 def ct_pdf(findings: Findings | None = None, **further: object) -> Dataset:
@@ -164,7 +162,7 @@ def test_portuguese(tmp_path: Path) -> None:
 @needs_poppler
 @pytest.mark.parametrize(("strongest", "said"), [(0.25, False), (0.0, True)])
 def test_a_map_without_colour_is_explained(strongest: float, said: bool, tmp_path: Path) -> None:
-    ct = words(ct_pdf(material=material(looked=True, strongest=strongest)), tmp_path)
+    ct = words(ct_pdf(material=material(maps=1, strongest=strongest)), tmp_path)
     assert ("No evidence" in ct) == said
     film = xray()
     attention = np.full_like(attention_for(film), strongest)
@@ -176,6 +174,13 @@ def test_a_map_without_colour_is_explained(strongest: float, said: bool, tmp_pat
         material=XrayMaterial(image=film, attention=attention),
     )
     assert ("No evidence." in words(ds, tmp_path)) == said
+
+
+@needs_poppler
+def test_four_maps_say_whole_words(tmp_path: Path) -> None:
+    text = words(ct_pdf(material=material(maps=4)), tmp_path)
+    assert len(re.findall(r"\bprojection\b", text.split("Where the network looked")[1])) >= 4
+    assert "…" not in text.split("Where the network looked")[1].split("How this was made")[0]
 
 
 def remarked(count: int) -> tuple[Remark, ...]:
@@ -196,7 +201,7 @@ def test_no_words_go_for_pictures(
     """Whatever else is on the page: every remark and the whole paragraph are. Attention goes before that."""
     findings = ct_findings(remarked(count))
     label = SeriesLabel(software_version="0.1.0", language=language)
-    ds = ct_pdf(findings, history=history, material=material(looked=True), label=label)
+    ds = ct_pdf(findings, history=history, material=material(maps=1), label=label)
     said = " ".join(words(ds, tmp_path, "-raw").split())
     assert narrative(findings, label.texts, history) in said
     for remark in findings.remarks:
@@ -256,7 +261,7 @@ def structure(ds: Dataset, folder: Path) -> str:
 @needs_poppler
 def test_it_is_tagged(tmp_path: Path) -> None:
     """All words are in the structure, in the order in which they are read; pictures have a description."""
-    ds = ct_pdf(material=material(looked=True), history=HISTORY)
+    ds = ct_pdf(material=material(maps=1), history=HISTORY)
     tree = structure(ds, tmp_path)
     headings = re.findall(r'H2 \(block\)\n +"(.*)"', tree)
     assert headings == [
@@ -304,7 +309,8 @@ def test_no_words_overlap_or_leave_the_page(case: str, language: str, tmp_path: 
     }[case]
     label = SeriesLabel(software_version="0.1.0", language=language)
     history = () if case in {"plain", "no lungs"} else HISTORY
-    ds = ct_pdf(findings, history=history, material=material(looked=True), label=label)
+    shown = material(maps=4 if case == "crowded" else 1)
+    ds = ct_pdf(findings, history=history, material=shown, label=label)
     found = boxes(ds, tmp_path)
     assert len(found) > 60
     for left, top, right, bottom in found:

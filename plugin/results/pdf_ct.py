@@ -270,7 +270,8 @@ def _attention(page: Page, area: Area, attention: Sequence[ProjectionAttention],
         if not np.nanmax(seen.attention, initial=0) > 0:
             page.box(place.x, place.y, place.width, _MARK, (30, 30, 30))
             none = texts("pdf.nowhere")
-            page.put(place.x, place.y + 0.5, none, size=7, colour=_ON_MARK, width=place.width, align="C")
-        page.put(place.x, top + place.height + 0.6, words, size=7, colour=QUIET, width=each)
-        below = max(below, top + place.height + _CAPTION)
+            page.put(place.x, place.y + 0.5, none, size=6, colour=_ON_MARK, width=place.width, align="C")
+        # A narrow map is a low one, which leaves room for a second line of words.
+        end = page.paragraph(place.x, top + place.height + 0.6, words, size=7, colour=QUIET, width=each)
+        below = max(below, end, top + place.height + _CAPTION)
     return below
