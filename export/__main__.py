@@ -14,8 +14,8 @@ from export.paths import ONNX_MODELS, REPOSITORY
 from export.precision_report import keep_report, read_reports
 from export.precision_report import table as precision_table
 from export.precision_studies import study_of
-from plugin.cards import read_card
-from plugin.lineup import ROLES, default_model
+from plugin.models.cards import read_card
+from plugin.models.lineup import ROLES, default_model
 
 _log = logging.getLogger("export")
 #: Files with tables between marks.

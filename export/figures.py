@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from plugin.cards import Figure
+from plugin.models.cards import Figure
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from export.paths import ONNX_MODELS
-from plugin.cards import Card, Figure
+from plugin.models.cards import Card, Figure
 
 
 class Measured(BaseModel):

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from plugin.cards import Card, Pattern, SelfTest, self_test_picture
+from plugin.models.cards import Card, Pattern, SelfTest, self_test_picture
 
 #: Supported by every ONNX Runtime since 1.17.
 OPSET = 20
@@ -44,7 +44,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
 def self_test_input(
     seed: int, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
 ) -> npt.NDArray[np.float32]:
-    """The seeded input of ``plugin.cards.SelfTest`` of ``shape`` (N, C, H, W)."""
+    """The seeded input of ``plugin.models.cards.SelfTest`` of ``shape`` (N, C, H, W)."""
     return self_test_picture(seed, _SELF_TEST_PATTERN, shape, mean, std)
 
 

@@ -22,8 +22,8 @@ from export.figures import Array, Labels, Statistic, bootstrap
 from export.onnx_writer import described, self_test_input, store_as_float16, write_card, write_graph
 from export.precision_report import PRECISIONS, Compared, Cost, Precision, Report, Value
 from export.quantise import quantise
-from plugin.cards import Card
-from plugin.models import CPU, FloatArray, Model, load_model
+from plugin.models.cards import Card
+from plugin.models.network import CPU, FloatArray, Model, load_model
 
 _log = logging.getLogger(__name__)
 #: ONNX Runtime then works in the calling thread, whose time is taken; so it is on a host of two cores.

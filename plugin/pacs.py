@@ -17,7 +17,7 @@ from typing import Any
 import orthanc
 from pydicom.dataset import Dataset
 
-from plugin.pixels import TooLarge
+from plugin.domain.errors import TooLarge
 
 _CHANGES_PAGE = 500
 
@@ -188,7 +188,7 @@ class Pacs:
 
 @dataclass(frozen=True, kw_only=True)
 class PacsSeries:
-    """A series in Orthanc as a source of instances (``plugin.imaging.SeriesSource``)."""
+    """A series in Orthanc as a source of instances (``plugin.dicom.imaging.SeriesSource``)."""
 
     pacs: Pacs
     instance_ids: Sequence[str]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy.exc
 
 from plugin import __version__
-from plugin.cards import public_card
-from plugin.intake import Intake
-from plugin.ledger import Ledger, State
-from plugin.lineup import Lineup, load_lineup
+from plugin.domain.kinds import Modality
+from plugin.models.cards import public_card
+from plugin.models.lineup import Lineup, load_lineup
+from plugin.queue.intake import Intake
+from plugin.queue.ledger import Ledger, State
+from plugin.queue.worker import Worker, step_back
 from plugin.settings import Settings
-from plugin.worker import Worker, step_back
 
 if TYPE_CHECKING:
     from plugin.pacs import Pacs
@@ -153,7 +154,7 @@ class Service:
         )
         intake.catch_up(self._stop.is_set)
         ledger.restart(
-            lineups={modality: self.lineup.fingerprint(modality) for modality in ("xray", "ct")},
+            lineups={modality: self.lineup.fingerprint(modality) for modality in Modality},
             stable_age=self._stable_age,
         )
         self.ledger, self.intake = ledger, intake

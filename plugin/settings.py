@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
 
-from plugin.header_rules.limits import CtLimits, XrayLimits
+from plugin.screening.limits import CtLimits, XrayLimits
 
 SECTION = "ChestAI"
 ROOT = Path(__file__).resolve().parent.parent

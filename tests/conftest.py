@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from plugin.demo.phantom.files import write_studies
-from plugin.demo.send import c_store, read_header
-from plugin.demo.server import ORTHANC, ROOT, OrthancServer
+from demo.phantom.files import write_studies
+from demo.send import c_store, read_header
+from demo.server import ORTHANC, ROOT, OrthancServer
 
 DATA = Path(os.environ.get("CHEST_AI_DATA", ROOT.parent / "shared" / "data"))
 

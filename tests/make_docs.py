@@ -15,8 +15,8 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from plugin.demo.phantom.files import write_studies
-from plugin.demo.server import ROOT
+from demo.phantom.files import write_studies
+from demo.server import ROOT
 from tests.conftest import Pacs
 from tests.ohif import Viewer, viewer
 from tests.pacs_client import settled

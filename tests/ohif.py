@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 from playwright.sync_api import Error, Page, expect, sync_playwright
 
-from plugin.demo.server import ROOT
+from demo.server import ROOT
 
 DIST = ROOT / ".cache" / "ohif" / "package" / "dist"
 """OHIF's finished build, as npm's package @ohif/app ships it."""

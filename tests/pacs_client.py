@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from plugin.demo.client import SETTLED
+from demo.client import SETTLED
 from tests.conftest import Pacs
 
 

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from plugin.cards import Code, Role
-from plugin.imaging import CtVolume, Instance, XrayImage
-from plugin.results.common import SeriesLabel
-from plugin.results.findings import (
+from plugin.dicom.imaging import CtVolume, Instance, XrayImage
+from plugin.domain.codes import Code, Role
+from plugin.domain.findings import (
     Algorithm,
     Classification,
     ClassProbability,
@@ -23,6 +22,7 @@ from plugin.results.findings import (
     Remark,
     Side,
 )
+from plugin.results.common import SeriesLabel
 from plugin.results.identity import Identity
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from plugin import imaging
 from plugin.analysis import lungs
 from plugin.analysis.lungs import LEFT, RIGHT
+from plugin.dicom import imaging
 from tests.dicom_factory import MemorySource
 
 Mask = npt.NDArray[np.bool_]

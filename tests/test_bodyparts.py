@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from plugin.bodyparts import Region, body_part, region_of
+from plugin.dicom.body_parts import Region, body_part, region_of
 
 CHEST = """CHEST THORAX TORAX TÓRAX LUNG LUNGS PULMONARY PULMÃO BRUST BRUSTKORB POUMONS TORACE Chest
 CHEST_TO_PELVIS CHESTABDPELVIS CHESTABDOMEN THORACOABDOMINAL ABDOMEN_CHEST CHEST/ABD POLMONI

@@ -12,8 +12,8 @@ import pydicom
 import pytest
 from scipy import ndimage
 
-from plugin.demo.phantom import ct, torso, write_ct, write_xray, xray
-from plugin.demo.phantom.canvas import Noise, Slice, Tubes
+from demo.phantom import ct, torso, write_ct, write_xray, xray
+from demo.phantom.canvas import Noise, Slice, Tubes
 
 
 @pytest.fixture(scope="module")

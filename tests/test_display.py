@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 
-from plugin import imaging
+from plugin.dicom import imaging
 from tests.dicom_factory import source, xray_dataset
 
 Float = npt.NDArray[np.float32]

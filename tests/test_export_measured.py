@@ -9,7 +9,7 @@ import pytest
 
 from export.measured import Measured, read_measured, table
 from export.paths import ONNX_MODELS, REPOSITORY
-from plugin.cards import read_card
+from plugin.models.cards import read_card
 
 SHIPPED = sorted(card.parent for card in ONNX_MODELS.glob("*/card.json"))
 

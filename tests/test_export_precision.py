@@ -15,8 +15,8 @@ from torch import nn
 
 from export.precision import Bench, Cases, measure
 from export.precision_report import PRECISIONS, Precision
-from plugin.cards import Card
-from plugin.models import FloatArray
+from plugin.models.cards import Card
+from plugin.models.network import FloatArray
 from tests.test_export_quantise import SHAPE, pictures, small_card, small_network
 
 LABELS = np.array([0, 1] * 20, dtype=np.int64)

@@ -15,7 +15,7 @@ from export.precision_report import (
     read_reports,
     table,
 )
-from plugin.cards import read_card
+from plugin.models.cards import read_card
 
 SHIPPED = sorted(card.parent.name for card in ONNX_MODELS.glob("*/card.json"))
 

@@ -19,8 +19,9 @@ import torch
 from export.networks.attention import AttentionClassifier
 from export.onnx_writer import described, self_test_input, write_card, write_graph
 from export.quantise import FIRST_IN_FLOAT, kept_in_float, quantise
-from plugin.cards import Card, ModelOutput, OutputClass, read_card
-from plugin.models import CPU, ModelError, load_model
+from plugin.domain.errors import ModelError
+from plugin.models.cards import Card, ModelOutput, OutputClass, read_card
+from plugin.models.network import CPU, load_model
 from tests.conftest import ROOT
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

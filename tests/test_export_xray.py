@@ -20,8 +20,8 @@ from export.models import xray_measures, xray_samples, xray_shortcuts, xray_trai
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, TwoScaleTrunk, two_scale_classifier
 from export.networks.published import efficientnet_classifier
-from plugin.cards import Equalise, ModelInput, Resize
-from plugin.models import prepare
+from plugin.models.cards import Equalise, ModelInput, Resize
+from plugin.models.network import prepare
 
 SIZE = 64
 SPEC = ModelInput(

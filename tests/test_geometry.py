@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from plugin import geometry
+from plugin.dicom import geometry
 
 
 def header(position: object, cosines: object = (1, 0, 0, 0, 1, 0), spacing: object = (0.7, 0.8)) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.dataset import Dataset
 
-from plugin import headers
+from plugin.dicom import headers
 
 
 def test_text_is_upper_case_and_without_padding() -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from plugin import headers, imaging, screening
 from plugin.analysis import lungs
+from plugin.dicom import headers, imaging
+from plugin.domain import errors
+from plugin.screening import gate
 from tests.dicom_factory import MemorySource, as_file, canonical_body, ct_series, source, xray_dataset
 
 SHAPE, SPACING = (40, 48), (6.0, 7.0)
@@ -185,7 +187,7 @@ def test_a_broken_element_counts_as_missing() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"not dicom at all" * 40])
 def test_what_is_not_dicom_says_so(data: bytes) -> None:
-    with pytest.raises(imaging.UnreadableInstance, match="cannot be read as DICOM") as caught:
+    with pytest.raises(errors.UnreadableInstance, match="cannot be read as DICOM") as caught:
         imaging.read_instances(MemorySource({"broken": data}))
     assert caught.value.code == "unreadable_instance"
     assert caught.value.instance_id == "broken"
@@ -194,7 +196,7 @@ def test_what_is_not_dicom_says_so(data: bytes) -> None:
 def test_truncated_pixels_say_so() -> None:
     data = as_file(ct_series(positions=[0.0])[0])[:-1000]
     series = MemorySource({"cut": data})
-    with pytest.raises(imaging.ImagingError) as caught:
+    with pytest.raises(errors.ImagingError) as caught:
         imaging.read_ct(series, imaging.read_instances(series))
     assert caught.value.code in {"undecodable", "unreadable_instance"}
 
@@ -203,7 +205,7 @@ def test_garbage_in_a_compressed_frame_says_so() -> None:
     dataset = ct_series(positions=[0.0])[0]
     dataset.compress(JPEGLSLossless)
     dataset.PixelData = dataset.PixelData[:90] + bytes(len(dataset.PixelData) - 90)
-    with pytest.raises(imaging.UndecodablePixels, match="JPEG-LS") as caught:
+    with pytest.raises(errors.UndecodablePixels, match="JPEG-LS") as caught:
         read([dataset])
     assert caught.value.code == "undecodable"
 
@@ -212,7 +214,7 @@ def test_a_compressed_frame_larger_than_declared_is_refused_before_decoding() ->
     large = ct_series(positions=[0.0], shape=(80, 96))[0]
     large.compress(JPEG2000Lossless)
     large.Rows, large.Columns = 40, 48
-    with pytest.raises(imaging.InconsistentPixels, match=r"\(80, 96\), the header declares \(40, 48\)"):
+    with pytest.raises(errors.InconsistentPixels, match=r"\(80, 96\), the header declares \(40, 48\)"):
         read([large])
 
 
@@ -220,21 +222,21 @@ def test_declared_size_over_the_limit_is_refused_before_decoding() -> None:
     dataset = xray_dataset(np.zeros((600, 600), np.uint16), Rows=60_000, Columns=60_000)
     series = source(dataset)
     (instance,) = imaging.read_instances(series)
-    with pytest.raises(imaging.TooLarge, match="60000 x 60000 pixels of 16 bits are 7200000000 bytes"):
+    with pytest.raises(errors.TooLarge, match="60000 x 60000 pixels of 16 bits are 7200000000 bytes"):
         imaging.read_xray(series, instance)
-    with pytest.raises(imaging.TooLarge, match="76800 voxels: limit 1000"):
+    with pytest.raises(errors.TooLarge, match="76800 voxels: limit 1000"):
         read(ct_series(), max_voxels=1000)
 
 
 @pytest.mark.parametrize(
     ("attributes", "error"),
     [
-        ({"PixelData": None}, imaging.UndecodablePixels),
-        ({"NumberOfFrames": 2}, imaging.InconsistentPixels),
-        ({"SamplesPerPixel": 3}, imaging.InconsistentPixels),
-        ({"Rows": 0}, imaging.InconsistentPixels),
-        ({"Rows": None}, imaging.InconsistentPixels),
-        ({"BitsAllocated": None}, imaging.InconsistentPixels),
+        ({"PixelData": None}, errors.UndecodablePixels),
+        ({"NumberOfFrames": 2}, errors.InconsistentPixels),
+        ({"SamplesPerPixel": 3}, errors.InconsistentPixels),
+        ({"Rows": 0}, errors.InconsistentPixels),
+        ({"Rows": None}, errors.InconsistentPixels),
+        ({"BitsAllocated": None}, errors.InconsistentPixels),
     ],
 )
 def test_headers_that_are_no_image(attributes: dict[str, Any], error: type[Exception]) -> None:
@@ -248,15 +250,15 @@ def test_a_series_without_contrast_is_refused() -> None:
     datasets = ct_series()
     for dataset in datasets:
         dataset.PixelData = np.full(SHAPE, 1000, np.uint16).tobytes()
-    with pytest.raises(imaging.NoContrast, match="span 0 HU: at least 100"):
+    with pytest.raises(errors.NoContrast, match="span 0 HU: at least 100"):
         read(datasets)
 
 
 def test_slices_of_another_size_or_without_a_position_are_refused() -> None:
     other = ct_series(positions=[500.0], shape=(50, 48))
-    with pytest.raises(imaging.InconsistentPixels, match=r"\(50, 48\) pixels in a series of \(40, 48\)"):
+    with pytest.raises(errors.InconsistentPixels, match=r"\(50, 48\) pixels in a series of \(40, 48\)"):
         read([*ct_series(), *other])
-    with pytest.raises(imaging.UnusableGeometry):
+    with pytest.raises(errors.UnusableGeometry):
         read(ct_series(ImagePositionPatient=None))
 
 
@@ -292,7 +294,7 @@ def test_every_odd_file_is_read_or_refused_with_a_reason(data: Path) -> None:
         (instance,) = imaging.read_instances(series)
         try:
             picture = imaging.read_xray(series, instance).pixels
-        except imaging.ImagingError as error:
+        except errors.ImagingError as error:
             refused[path.name] = error.code
             continue
         assert picture.shape == (instance.header.Rows, instance.header.Columns)
@@ -343,10 +345,10 @@ def test_damaged_files_are_read_or_refused_but_never_crash(syntax: str | None) -
         series = MemorySource({"a": bytes(damaged), "b": whole[1], "c": whole[2]})
         try:
             instances = imaging.read_instances(series)
-            screening.screen_ct(instances)
-            screening.screen_xray(instances)
+            gate.screen_ct(instances)
+            gate.screen_xray(instances)
             imaging.read_ct(series, instances, min_hu_range=0)
             outcomes.add("read")
-        except imaging.ImagingError as error:
+        except errors.ImagingError as error:
             outcomes.add(error.code)
     assert len(outcomes) > 1

@@ -16,7 +16,7 @@ from PIL import Image
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from plugin.demo.server import ORTHANC
+from demo.server import ORTHANC
 from tests.conftest import Pacs
 from tests.ohif import CHROMIUM, DIST, Viewer, fitted, picture, viewer
 from tests.pacs_client import settled

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from plugin.ledger import Ledger, State
+from plugin.queue.ledger import Ledger, State
 
 SERIES = "11111111-22222222-33333333-44444444-55555555"
 OTHER = "99999999-22222222-33333333-44444444-55555555"

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from plugin.cards import Card, ModelInput, read_card, self_test_picture
-from plugin.lineup import load_lineup
-from plugin.models import ModelError, available_providers, fingerprint, load_model, prepare, read_cards
+from plugin.domain.errors import ModelError
+from plugin.models.cards import Card, ModelInput, read_card, self_test_picture
+from plugin.models.lineup import load_lineup
+from plugin.models.network import available_providers, fingerprint, load_model, prepare, read_cards
 from plugin.settings import read_settings
 from tests.conftest import ROOT
 

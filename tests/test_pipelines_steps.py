@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from plugin.cards import Role, read_card
-from plugin.models import Model, available_providers, load_model
+from plugin.domain.codes import Role
+from plugin.domain.findings import ClassProbability, Severity
+from plugin.models.cards import read_card
+from plugin.models.network import Model, available_providers, load_model
 from plugin.pipelines import steps
 from plugin.pipelines.reading import Stages
-from plugin.results.findings import ClassProbability, Severity
 from plugin.settings import read_settings
 from tests.conftest import ROOT
 

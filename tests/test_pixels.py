@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.encaps import get_frame
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from plugin import pixels
+from plugin.dicom import pixels
 from tests.conftest import DATA
 from tests.dicom_factory import xray_dataset
 

@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from results_factory import IDENTITY, LABEL, attention_for, xray, xray_findings
 
-from plugin.imaging import XrayImage
+from plugin.dicom.imaging import XrayImage
 from plugin.results.capture import LONGEST_SIDE, build_attention
 
 

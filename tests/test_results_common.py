@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from results_factory import CREATED, IDENTITY, LABEL, STUDY, ct_findings, header
 
-from plugin.imaging import Instance
+from plugin.dicom.imaging import Instance
 from plugin.results.common import SeriesLabel, source_identity
-from plugin.results.sr import build_sr
+from plugin.results.sr.report import build_sr
 
 TYPE_2 = (
     "PatientName",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from results_factory import grid, lungs_on
 
-from plugin.results import masks
+from plugin.results.seg import masks
 
 
 def test_findings_count_only_where_there_is_lung() -> None:

@@ -28,12 +28,12 @@ from results_factory import (
 )
 from scipy import ndimage
 
-from plugin.imaging import XrayImage
+from plugin.dicom.imaging import XrayImage
+from plugin.domain.findings import Findings, Remark, Severity
 from plugin.results.common import SeriesLabel
-from plugin.results.findings import Findings, Remark, Severity
-from plugin.results.pdf import build_pdf
-from plugin.results.pdf_ct import CtMaterial, ProjectionAttention
-from plugin.results.pdf_xray import XrayMaterial
+from plugin.results.pdf.ct import CtMaterial, ProjectionAttention
+from plugin.results.pdf.report import build_pdf
+from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.summary import Earlier, narrative, sentence
 
 HISTORY = (

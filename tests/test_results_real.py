@@ -14,14 +14,14 @@ import pytest
 from pydicom.dataset import Dataset
 from results_factory import IDENTITY, LABEL, ct_findings, measurements, xray_findings
 
-from plugin.imaging import read_ct, read_instances, read_xray
+from plugin.dicom.imaging import read_ct, read_instances, read_xray
 from plugin.results.capture import build_attention
-from plugin.results.pdf import build_pdf
-from plugin.results.pdf_ct import CtMaterial
-from plugin.results.pdf_xray import XrayMaterial
-from plugin.results.regions import key_regions
-from plugin.results.seg import build_seg
-from plugin.results.sr import build_sr
+from plugin.results.pdf.ct import CtMaterial
+from plugin.results.pdf.report import build_pdf
+from plugin.results.pdf.xray import XrayMaterial
+from plugin.results.seg.segmentation import build_seg
+from plugin.results.sr.regions import key_regions
+from plugin.results.sr.report import build_sr
 
 AIR = -600
 

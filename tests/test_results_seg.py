@@ -25,7 +25,7 @@ from results_factory import (
     volume,
 )
 
-from plugin.results.seg import build_seg
+from plugin.results.seg.segmentation import build_seg
 
 PARTS = ("lung-right", "lung-left", "findings")
 

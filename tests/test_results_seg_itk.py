@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from results_factory import IDENTITY, LABEL, ct_findings, measurements
 from test_results_real import Files
 
-from plugin.imaging import read_ct, read_instances
-from plugin.results.seg import build_seg
+from plugin.dicom.imaging import read_ct, read_instances
+from plugin.results.seg.segmentation import build_seg
 
 sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed")
 

@@ -31,13 +31,13 @@ from results_factory import (
     xray_findings,
 )
 
-from plugin.imaging import Instance
+from plugin.dicom.imaging import Instance
+from plugin.domain.findings import Findings, Remark, Severity, Side
 from plugin.results import concepts
 from plugin.results.common import SeriesLabel
-from plugin.results.findings import Findings, Remark, Severity, Side
-from plugin.results.regions import key_regions
-from plugin.results.seg import build_seg
-from plugin.results.sr import build_sr
+from plugin.results.seg.segmentation import build_seg
+from plugin.results.sr.regions import key_regions
+from plugin.results.sr.report import build_sr
 from plugin.results.summary import Earlier, sentence, summarise
 from plugin.results.texts import Texts
 

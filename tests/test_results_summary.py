@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from results_factory import IDENTITY, LABEL, classification, ct_findings, grid, volume, xray_findings
 
-from plugin.results.findings import Findings, Remark, Severity
-from plugin.results.sr import build_sr
+from plugin.domain.findings import Findings, Remark, Severity
+from plugin.results.sr.report import build_sr
 from plugin.results.summary import Tone, headline, narrative, noted, summarise
 from plugin.results.texts import LANGUAGES, Texts
 

@@ -31,15 +31,15 @@ from results_factory import (
 )
 from test_results_pdf import HISTORY
 
-from plugin.imaging import Instance
+from plugin.dicom.imaging import Instance
+from plugin.domain.findings import Findings, Remark, Severity
 from plugin.results.capture import build_attention
 from plugin.results.common import SeriesLabel
-from plugin.results.findings import Findings, Remark, Severity
-from plugin.results.pdf import build_pdf
-from plugin.results.pdf_ct import CtMaterial
-from plugin.results.pdf_xray import XrayMaterial
-from plugin.results.seg import build_seg
-from plugin.results.sr import build_sr
+from plugin.results.pdf.ct import CtMaterial
+from plugin.results.pdf.report import build_pdf
+from plugin.results.pdf.xray import XrayMaterial
+from plugin.results.seg.segmentation import build_seg
+from plugin.results.sr.report import build_sr
 
 DIRTY: dict[str, object] = {
     "PatientBirthDate": "1960.01.02",

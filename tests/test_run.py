@@ -18,10 +18,10 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLSLossless
 
-from plugin.demo.client import Source, failures
-from plugin.demo.send import c_store, read_header
-from plugin.demo.server import ORTHANC, ROOT, OrthancServer, ServerError, free_port, write_configuration
-from plugin.demo.table import table
+from demo.client import Source, failures
+from demo.send import c_store, read_header
+from demo.server import ORTHANC, ROOT, OrthancServer, ServerError, free_port, write_configuration
+from demo.table import table
 from tests.conftest import StartPacs
 
 RUN = str(ROOT / "run")
@@ -85,7 +85,7 @@ def test_serve_says_which_port_is_taken(tmp_path: Path) -> None:
         taken.bind(("", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "plugin.demo.server", "--http-port", port, "--data", str(tmp_path)]
+        command = [sys.executable, "-m", "demo.server", "--http-port", port, "--data", str(tmp_path)]
         said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert said.returncode == 1
     assert f"port {port} is taken" in said.stderr
@@ -97,7 +97,7 @@ def test_serve_says_which_port_is_taken(tmp_path: Path) -> None:
 def test_serve_runs_until_it_is_stopped(tmp_path: Path, ending: signal.Signals) -> None:
     port = free_port()
     options = ["--http-port", str(port), "--dicom-port", str(free_port()), "--data", str(tmp_path)]
-    command = [sys.executable, "-m", "plugin.demo.server", *options, "--stable-age", "1"]
+    command = [sys.executable, "-m", "demo.server", *options, "--stable-age", "1"]
     serving = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         for _ in range(300):

@@ -16,8 +16,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from plugin import imaging, screening
-from plugin.results.findings import Severity, Verdict
+from plugin.dicom import imaging
+from plugin.domain.findings import Severity, Verdict
+from plugin.screening import gate
 from tests.dicom_factory import MemorySource, ct_series, source, xray_dataset
 
 FILM = np.zeros((600, 560), dtype=np.uint16)
@@ -27,7 +28,7 @@ POSITIONS = tuple(np.arange(0, 200, 5.0))
 
 def xray(*datasets: Dataset, **limits: Any) -> tuple[Verdict, tuple[imaging.Instance, ...]]:
     instances = imaging.read_instances(source(*datasets))
-    return screening.screen_xray(instances, screening.XrayLimits(**limits))
+    return gate.screen_xray(instances, gate.XrayLimits(**limits))
 
 
 def film(**attributes: Any) -> Verdict:
@@ -36,7 +37,7 @@ def film(**attributes: Any) -> Verdict:
 
 def ct(datasets: list[Any], **limits: Any) -> tuple[Verdict, tuple[imaging.Instance, ...]]:
     instances = imaging.read_instances(source(*datasets))
-    return screening.screen_ct(instances, screening.CtLimits(**limits))
+    return gate.screen_ct(instances, gate.CtLimits(**limits))
 
 
 def slices(positions: tuple[float, ...] = POSITIONS, **attributes: Any) -> list[Any]:
@@ -140,9 +141,9 @@ def test_limits_are_settings() -> None:
     assert xray(xray_dataset(FILM, Rows=300, Columns=300), min_pixels=300)[0].accepted
     assert not xray(xray_dataset(FILM, PatientAge="009Y"), young_age="reject")[0].accepted
     assert ct(slices(POSITIONS[:10]), min_slices=10, min_extent_mm=50)[0].accepted
-    parsed = screening.CtLimits.model_validate({"MinSlices": 5, "MaxSliceThicknessMm": 3})
+    parsed = gate.CtLimits.model_validate({"MinSlices": 5, "MaxSliceThicknessMm": 3})
     assert (parsed.min_slices, parsed.max_slice_thickness_mm) == (5, 3)
-    for model in (screening.XrayLimits, screening.CtLimits):
+    for model in (gate.XrayLimits, gate.CtLimits):
         assert all(field.description for field in model.model_fields.values())
 
 
@@ -279,7 +280,7 @@ def test_localizers_among_the_slices_are_left_out() -> None:
 
 
 def test_an_empty_series_is_rejected() -> None:
-    for screen in (screening.screen_xray, screening.screen_ct):
+    for screen in (gate.screen_xray, gate.screen_ct):
         verdict, chosen = screen(())
         assert codes(verdict) == {"no_instances"}
         assert chosen == ()
@@ -315,11 +316,11 @@ def header(**attributes: Any) -> Dataset:
     ],
 )
 def test_which_series_are_candidates(attributes: dict[str, Any], modality: str | None) -> None:
-    assert screening.modality_of(header(**attributes)) == modality
+    assert gate.modality_of(header(**attributes)) == modality
 
 
 def test_other_modalities_by_setting() -> None:
-    assert screening.modality_of(header(Modality="RG"), ("CR", "DX", "RG")) == "xray"
+    assert gate.modality_of(header(Modality="RG"), ("CR", "DX", "RG")) == "xray"
 
 
 # What each odd file must come to: the codes that reject it, none where accepted, None: no candidate.
@@ -360,12 +361,12 @@ def test_every_odd_file_has_its_verdict(data: Path) -> None:
     assert len(files) == 39
     for path in files:
         instances = imaging.read_instances(MemorySource({path.name: path.read_bytes()}))
-        modality = screening.modality_of(instances[0].header)
+        modality = gate.modality_of(instances[0].header)
         expected = ODD.get(path.name, {"few_slices", "short_extent"})
         if modality is None:
             assert expected is None, path.name
             continue
-        screen = {"xray": screening.screen_xray, "ct": screening.screen_ct}[modality]
+        screen = {"xray": gate.screen_xray, "ct": gate.screen_ct}[modality]
         verdict, chosen = screen(instances)
         if path.name == "TOSHIBA_J2K_SIZ1_PixRep0.dcm":
             expected = {"derived_image", "body_part", "few_slices", "not_axial", "short_extent"}
@@ -378,6 +379,6 @@ def test_every_odd_file_has_its_verdict(data: Path) -> None:
 def test_the_real_chest_ct_passes(data: Path) -> None:
     folder = data / "dicom" / "lidc_idri_0001"
     series = MemorySource({path.name: path.read_bytes() for path in folder.glob("*.dcm")})
-    verdict, chosen = screening.screen_ct(imaging.read_instances(series))
+    verdict, chosen = gate.screen_ct(imaging.read_instances(series))
     assert verdict.remarks == ()
     assert len(chosen) == 133

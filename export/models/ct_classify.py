@@ -18,7 +18,7 @@ from export.models.ct_finetune import Plan
 from export.models.ct_linear import Linear
 from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
 from export.networks.published import UNFINISHED
-from plugin.cards import Figure, OutputClass, Projection
+from plugin.models.cards import Figure, OutputClass, Projection
 
 COUNT = 240
 MARGIN = 0.05

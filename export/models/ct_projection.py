@@ -22,7 +22,8 @@ from export.networks.lite import MEAN, STD, lite_classifier
 from export.networks.published import ct_b4
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
-from plugin.cards import (
+from plugin.domain.kinds import Modality
+from plugin.models.cards import (
     Card,
     HuWindow,
     ModelInput,
@@ -177,7 +178,7 @@ class ProjectionModel:
             version="1.1.0",
             title=self.text.title,
             task=self.task,
-            modality="ct",
+            modality=Modality.CT,
             default_rank=self.default_rank,
             sha256=exported.sha256,
             architecture=self._architecture(),

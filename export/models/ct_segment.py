@@ -22,7 +22,8 @@ from export.networks.lite import MEAN, STD
 from export.networks.published import UNFINISHED
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
-from plugin.cards import Card, HuWindow, ModelInput, Resize
+from plugin.domain.kinds import Modality
+from plugin.models.cards import Card, HuWindow, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
 SEED = 20
@@ -109,7 +110,7 @@ class SegmentModel:
             version="1.1.0",
             title=self.title,
             task="segment",
-            modality="ct",
+            modality=Modality.CT,
             default_rank=self.default_rank,
             sha256=exported.sha256,
             architecture=self.architecture,

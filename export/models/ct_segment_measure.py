@@ -17,7 +17,7 @@ from export.measured import Measured
 from plugin.analysis import preprocess
 from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate
 from plugin.analysis.segmentation import segment
-from plugin.cards import Figure
+from plugin.models.cards import Figure
 
 _log = logging.getLogger(__name__)
 Mask = npt.NDArray[np.bool_]

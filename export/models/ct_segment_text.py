@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from plugin.cards import Code, ModelOutput, OutputClass
+from plugin.domain.codes import Code
+from plugin.models.cards import ModelOutput, OutputClass
 
 LICENCE = "Weights: CC BY-NC-SA 4.0, as the COVID-19-CT-Seg masks ask; ImageNet start Apache-2.0"
 TRAINING_LICENCE = "CC BY-NC-SA 4.0 (COVID-19-CT-Seg), CC BY 3.0 and 4.0; partly unstated"

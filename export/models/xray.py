@@ -35,7 +35,17 @@ from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, TwoScaleTrunk, two_scale_classifier
 from export.networks.published import UNFINISHED, xray_b5
 from export.paths import ONNX_MODELS, runs_folder
-from plugin.cards import Card, Equalise, Figure, Intensity, ModelInput, ModelOutput, OutputClass, Resize
+from plugin.domain.kinds import Modality
+from plugin.models.cards import (
+    Card,
+    Equalise,
+    Figure,
+    Intensity,
+    ModelInput,
+    ModelOutput,
+    OutputClass,
+    Resize,
+)
 
 _log = logging.getLogger(__name__)
 FOLDS = 5
@@ -191,7 +201,7 @@ class XrayModel:
             name=self.name,
             version="1.1.0",
             task="classify",
-            modality="xray",
+            modality=Modality.XRAY,
             default_rank=self.rank,
             sha256=exported.sha256,
             architecture=self.architecture,

@@ -19,7 +19,7 @@ from export.figures import (
 )
 from export.measured import Measured
 from export.models.xray_samples import FILM, Sample, weights
-from plugin.cards import Figure
+from plugin.models.cards import Figure
 
 Array = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]

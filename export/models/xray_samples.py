@@ -18,8 +18,8 @@ from torch import nn
 from export.data.cxr import COVID, REJECTION, Film, Picture, read_picture
 from export.data.cxr_variants import SPOILED, everyday
 from export.models.xray_training import Inputs
-from plugin.cards import ModelInput
-from plugin.models import prepare
+from plugin.models.cards import ModelInput
+from plugin.models.network import prepare
 
 _log = logging.getLogger(__name__)
 _CHUNK = 256

@@ -26,8 +26,8 @@ from export.models.xray_samples import FILM, Sample
 from export.models.xray_training import Inputs
 from export.networks.lite import LiteTrunk
 from plugin.analysis.preprocess import resize
-from plugin.cards import Figure, ModelInput
-from plugin.models import prepare
+from plugin.models.cards import Figure, ModelInput
+from plugin.models.network import prepare
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

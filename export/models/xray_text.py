@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugin.cards import Role
+from plugin.domain.codes import Role
 
 #: What each class means, and what it is for.
 MEANINGS = {

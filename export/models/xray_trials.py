@@ -24,7 +24,7 @@ from export.models.xray import FOLDS, MODELS, XrayModel
 from export.models.xray_samples import GROUP_WEIGHTS, Sample, weights
 from export.models.xray_training import Array, Examples, Probe, fit, predict
 from export.networks.lite import TwoScaleTrunk, Variant, lite_classifier
-from plugin.cards import Equalise, Intensity, Percentiles
+from plugin.models.cards import Equalise, Intensity, Percentiles
 
 _SHIPPED = MODELS[0]
 #: In place of the weight of "NON-COVID elsewhere" in GROUP_WEIGHTS.

@@ -1,9 +1,10 @@
 """The order of the steps of a reading, for X-ray and CT, and nothing else."""
 
+from plugin.domain.kinds import Modality
 from plugin.pipelines import ct, xray
 from plugin.pipelines.reading import Reading, Request
 
 
-def read(modality: str, request: Request) -> Reading:
+def read(modality: Modality, request: Request) -> Reading:
     """Read one series of modality ``xray`` or ``ct``."""
-    return {"xray": xray.read, "ct": ct.read}[modality](request)
+    return {Modality.XRAY: xray.read, Modality.CT: ct.read}[modality](request)

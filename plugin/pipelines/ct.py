@@ -9,17 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from plugin import imaging, screening
 from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate, volume_ml
 from plugin.analysis.preprocess import window
 from plugin.analysis.projection import Projections
 from plugin.analysis.segmentation import segment
-from plugin.cards import HuWindow, Role
-from plugin.imaging import CtVolume, Instance
-from plugin.models import Model, ModelError
-from plugin.pipelines import steps
-from plugin.pipelines.reading import Reading, Request
-from plugin.results.findings import (
+from plugin.dicom import imaging
+from plugin.dicom.imaging import CtVolume, Instance
+from plugin.domain import errors
+from plugin.domain.codes import Role
+from plugin.domain.errors import ModelError
+from plugin.domain.findings import (
     Algorithm,
     Classification,
     Findings,
@@ -30,11 +29,17 @@ from plugin.results.findings import (
     Side,
     Verdict,
 )
-from plugin.results.pdf import build_pdf
-from plugin.results.pdf_ct import CtMaterial, ProjectionAttention
-from plugin.results.regions import KeyRegion, key_regions
-from plugin.results.seg import build_seg
-from plugin.results.sr import build_sr
+from plugin.domain.kinds import Modality, RemarkCode
+from plugin.models.cards import HuWindow
+from plugin.models.network import Model
+from plugin.pipelines import steps
+from plugin.pipelines.reading import Reading, Request
+from plugin.results.pdf.ct import CtMaterial, ProjectionAttention
+from plugin.results.pdf.report import build_pdf
+from plugin.results.seg.segmentation import build_seg
+from plugin.results.sr.regions import KeyRegion, key_regions
+from plugin.results.sr.report import build_sr
+from plugin.screening import gate
 
 LEAST_LUNGS_ML = 500.0
 """Less than half a litre is no lung, and no percentage is given."""
@@ -62,19 +67,19 @@ def read(request: Request) -> Reading:
     """
     lineup = request.lineup
     instances = imaging.read_instances(request.source)
-    verdict, chosen = screening.screen_ct(instances, request.settings.ct)
+    verdict, chosen = gate.screen_ct(instances, request.settings.ct)
     if not verdict.accepted:
-        return steps.rejected(request, "ct", verdict, instances)
+        return steps.rejected(request, Modality.CT, verdict, instances)
     if not lineup.ct_classifiers and lineup.ct_segmentation is None:
         raise ModelError("no CT model is loaded")
     try:
         volume, projections = _decode(request, chosen)
-    except imaging.NoContrast as error:
+    except errors.NoContrast as error:
         remark = Remark(code=error.code, severity=Severity.REJECT, message=str(error))
-        return steps.rejected(request, "ct", verdict.joined(Verdict(remarks=(remark,))), chosen)
+        return steps.rejected(request, Modality.CT, verdict.joined(Verdict(remarks=(remark,))), chosen)
     verdict = verdict.joined(_screen(request, projections))
     if not verdict.accepted:
-        return steps.rejected(request, "ct", verdict, chosen)
+        return steps.rejected(request, Modality.CT, verdict, chosen)
     request.stages.enter("classify")
     classified = [_classify(model, projections, volume) for model in lineup.ct_classifiers]
     segmented, measured, remarks = None, None, verdict.remarks
@@ -87,7 +92,7 @@ def read(request: Request) -> Reading:
         else:
             remarks += tuple(_disagreement(measured, [said for said, _ in classified]))
     findings = Findings(
-        modality="ct",
+        modality=Modality.CT,
         classifications=tuple(classification for classification, _ in classified),
         lungs=measured,
         remarks=remarks,
@@ -129,7 +134,7 @@ def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Ve
     request.stages.enter("screen")
     model = request.lineup.ct_reject
     if model is None:
-        remark = steps.warn("not_screened", "no network has checked that this is a whole chest CT")
+        remark = steps.warn(RemarkCode.NOT_SCREENED, "no network has checked that this is a whole chest CT")
         return Verdict(remarks=(remark,))
     _, classes = steps.ask(model, *_views(model, projections))
     return steps.network_verdict(model, classes)
@@ -212,18 +217,23 @@ def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: _Segmented
     """What a reader must know of the measurement: lungs missing or cut, nothing found."""
     if measured.volume_ml < LEAST_LUNGS_ML:
         words = f"no lungs were found ({measured.volume_ml:.0f} mL; two lungs have 2000 to 8000 mL)"
-        yield steps.warn("no_lungs", words)
+        yield steps.warn(RemarkCode.NO_LUNGS, words)
         return
-    for lung in (measured.left, measured.right):
+    missing = ((measured.left, RemarkCode.NO_LEFT_LUNG), (measured.right, RemarkCode.NO_RIGHT_LUNG))
+    for lung, code in missing:
         if lung.volume_ml == 0:
-            yield steps.warn(f"no_{lung.side}_lung", f"no {lung.side} lung was found")
+            yield steps.warn(code, f"no {lung.side} lung was found")
     area = volume.spacing[1] * volume.spacing[2]
-    for end, section in (("base", segmented.lungs[0]), ("apex", segmented.lungs[-1])):
+    ends = (
+        ("base", RemarkCode.LUNGS_CUT_BASE, segmented.lungs[0]),
+        ("apex", RemarkCode.LUNGS_CUT_APEX, segmented.lungs[-1]),
+    )
+    for end, code, section in ends:
         if np.count_nonzero(section) * area > CUT_AREA_MM2:
             words = f"the lungs run out of the images at the {end}: they are only partly covered"
-            yield steps.warn(f"lungs_cut_{end}", words)
+            yield steps.warn(code, words)
     if measured.findings_ml == 0:
-        yield steps.warn("no_findings", "no findings were segmented in the lungs")
+        yield steps.warn(RemarkCode.NO_FINDINGS, "no findings were segmented in the lungs")
 
 
 def _disagreement(measured: LungMeasurements, classifications: Sequence[Classification]) -> Iterator[Remark]:
@@ -231,7 +241,7 @@ def _disagreement(measured: LungMeasurements, classifications: Sequence[Classifi
     uncalled = classifications and not any(said.positive for said in classifications)
     if uncalled and measured.percent >= UNCALLED_PERCENT:
         words = f"no classifier calls the findings that take {measured.percent:.1f} % of the lungs"
-        yield steps.warn("findings_not_called", words)
+        yield steps.warn(RemarkCode.FINDINGS_NOT_CALLED, words)
 
 
 def _results(

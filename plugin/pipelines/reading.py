@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from plugin.imaging import SeriesSource
-from plugin.lineup import Lineup
-from plugin.results.findings import Findings, Verdict
+from plugin.dicom.imaging import SeriesSource
+from plugin.domain.findings import Findings, Verdict
+from plugin.models.lineup import Lineup
 from plugin.results.identity import Identity
 from plugin.results.summary import Earlier
 from plugin.settings import Settings

@@ -10,12 +10,13 @@ from pydicom.dataset import Dataset
 
 from plugin import __version__
 from plugin.analysis.attention import attention_map
-from plugin.imaging import Instance
-from plugin.models import Model, Prediction
+from plugin.dicom.imaging import Instance
+from plugin.domain.findings import Classification, ClassProbability, Findings, Remark, Severity, Verdict
+from plugin.domain.kinds import Modality, RemarkCode
+from plugin.models.network import Model, Prediction
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.common import SeriesLabel
-from plugin.results.findings import Classification, ClassProbability, Findings, Remark, Severity, Verdict
-from plugin.results.sr import build_sr
+from plugin.results.sr.report import build_sr
 from plugin.settings import Settings
 
 
@@ -94,15 +95,17 @@ def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdic
         f"the network {model.card.name} does not take it for a whole {_SUBJECT[model.card.modality]} "
         f"(probability {rejected.probability:.2f}, limit {rejected.threshold:.2f})"
     )
-    return Verdict(remarks=(Remark(code="network_rejection", severity=Severity.REJECT, message=message),))
+    return Verdict(
+        remarks=(Remark(code=RemarkCode.NETWORK_REJECTION, severity=Severity.REJECT, message=message),)
+    )
 
 
-def warn(code: str, message: str) -> Remark:
+def warn(code: RemarkCode, message: str) -> Remark:
     """A remark that is said in the results."""
     return Remark(code=code, severity=Severity.WARN, message=message)
 
 
-def rejected(request: Request, modality: str, verdict: Verdict, sources: Sequence[Instance]) -> Reading:
+def rejected(request: Request, modality: Modality, verdict: Verdict, sources: Sequence[Instance]) -> Reading:
     """End with a rejection; with a short SR where the settings ask for one."""
     results: dict[str, Dataset] = {}
     if request.settings.results.rejection_sr and sources:
@@ -117,4 +120,4 @@ def rejected(request: Request, modality: str, verdict: Verdict, sources: Sequenc
     return Reading(verdict=verdict, results=results)
 
 
-_SUBJECT = {"xray": "frontal chest X-ray", "ct": "chest CT"}
+_SUBJECT = {Modality.XRAY: "frontal chest X-ray", Modality.CT: "chest CT"}

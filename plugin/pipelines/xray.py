@@ -6,16 +6,18 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from plugin import imaging, screening
-from plugin.imaging import XrayImage
-from plugin.models import ModelError
+from plugin.dicom import imaging
+from plugin.dicom.imaging import XrayImage
+from plugin.domain.errors import ModelError
+from plugin.domain.findings import Classification, Findings
+from plugin.domain.kinds import Modality
 from plugin.pipelines import steps
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.capture import build_attention
-from plugin.results.findings import Classification, Findings
-from plugin.results.pdf import build_pdf
-from plugin.results.pdf_xray import XrayMaterial
-from plugin.results.sr import build_sr
+from plugin.results.pdf.report import build_pdf
+from plugin.results.pdf.xray import XrayMaterial
+from plugin.results.sr.report import build_sr
+from plugin.screening import gate
 
 
 def read(request: Request) -> Reading:
@@ -24,9 +26,9 @@ def read(request: Request) -> Reading:
     Raises ModelError where no classifier is loaded, ImagingError where the film cannot be decoded.
     """
     instances = imaging.read_instances(request.source)
-    verdict, chosen = screening.screen_xray(instances, request.settings.xray)
+    verdict, chosen = gate.screen_xray(instances, request.settings.xray)
     if not verdict.accepted:
-        return steps.rejected(request, "xray", verdict, instances)
+        return steps.rejected(request, Modality.XRAY, verdict, instances)
     if not request.lineup.xray:
         raise ModelError("no X-ray classifier is loaded")
     request.stages.enter("decode")
@@ -39,10 +41,12 @@ def read(request: Request) -> Reading:
         if model is request.lineup.xray[0]:
             verdict = verdict.joined(steps.network_verdict(model, classes))
             if not verdict.accepted:
-                return steps.rejected(request, "xray", verdict, chosen)
+                return steps.rejected(request, Modality.XRAY, verdict, chosen)
             attention = steps.attention(model, prediction, image.pixels.shape)
         classifications.append(steps.classification(model, classes))
-    findings = Findings(modality="xray", classifications=tuple(classifications), remarks=verdict.remarks)
+    findings = Findings(
+        modality=Modality.XRAY, classifications=tuple(classifications), remarks=verdict.remarks
+    )
     results = _results(request, image, findings, attention)
     return Reading(verdict=verdict, findings=findings, results=results)
 

@@ -15,10 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from plugin.imaging import XrayImage
+from plugin.dicom.imaging import XrayImage
+from plugin.domain.findings import Findings
 from plugin.results import pictures as pic
 from plugin.results.common import SeriesLabel, finish, read_text, source_identity
-from plugin.results.findings import Findings
 from plugin.results.identity import Identity
 from plugin.results.summary import answer, meaning
 from plugin.results.texts import Texts

@@ -10,8 +10,9 @@ import re
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 
-from plugin.cards import Code
-from plugin.results.findings import Side
+from plugin.domain.codes import Code
+from plugin.domain.findings import Side
+from plugin.domain.kinds import Modality
 
 SCHEME = "99CHESTAI"
 
@@ -55,8 +56,8 @@ QUALITATIVE = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 
 PROCEDURE = {
-    "ct": CodedConcept("169069000", "SCT", "CT of chest"),
-    "xray": CodedConcept("399208008", "SCT", "Plain chest X-ray"),
+    Modality.CT: CodedConcept("169069000", "SCT", "CT of chest"),
+    Modality.XRAY: CodedConcept("399208008", "SCT", "Plain chest X-ray"),
 }
 LANGUAGE = {
     "en": CodedConcept("en", "RFC5646", "English"),

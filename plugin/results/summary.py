@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from plugin.results.findings import Classification, Findings, LungMeasurements, Remark, Severity
+from plugin.domain.findings import Classification, Findings, LungMeasurements, Remark, Severity
+from plugin.domain.kinds import Modality, RemarkCode
 from plugin.results.texts import Texts
 
-_SAID_ANYWAY = {"no_lungs", "no_findings"}
-_UNCALLED = "findings_not_called"
+_SAID_ANYWAY = {RemarkCode.NO_LUNGS, RemarkCode.NO_FINDINGS}
 
 
 class Tone(StrEnum):
@@ -38,7 +38,9 @@ def rejected(findings: Findings) -> bool:
 
 def uncalled(findings: Findings) -> bool:
     """True where the segmentation marks much of the lungs (a remark says so) that no classifier calls."""
-    return findings.lungs is not None and any(remark.code == _UNCALLED for remark in findings.remarks)
+    return findings.lungs is not None and any(
+        remark.code == RemarkCode.FINDINGS_NOT_CALLED for remark in findings.remarks
+    )
 
 
 def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
@@ -81,7 +83,7 @@ def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
     parts += [_call(classification, texts) for classification in findings.classifications]
     if len({c.positive for c in findings.classifications}) > 1:
         parts.append(texts("summary.disagree"))
-    if findings.modality == "ct":
+    if findings.modality == Modality.CT:
         parts.append(_lungs(findings.lungs, texts))
     if findings.lungs is not None and history:
         parts.append(course_sentence(findings.lungs.percent, history, texts))
@@ -90,7 +92,7 @@ def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
 
 def noted(findings: Findings) -> list[Remark]:
     """The remarks to be noted: without those that the results say anyway, as what was found."""
-    said = _SAID_ANYWAY | {_UNCALLED} if uncalled(findings) else _SAID_ANYWAY
+    said = _SAID_ANYWAY | {RemarkCode.FINDINGS_NOT_CALLED} if uncalled(findings) else _SAID_ANYWAY
     return [remark for remark in findings.remarks if remark.code not in said]
 
 

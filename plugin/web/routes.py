@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plugin.intake import NoCandidate
-from plugin.ledger import State
-from plugin.outcome import entry_json
+from plugin.queue.intake import NoCandidate
+from plugin.queue.ledger import State
+from plugin.queue.outcome import entry_json
 from plugin.service import Service
 
 log = logging.getLogger(__name__)

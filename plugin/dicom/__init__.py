@@ -1,0 +1,1 @@
+"""DICOM headers and pixel data as text, numbers and arrays with geometry."""

@@ -1,0 +1,1 @@
+"""What is found, said and kept of a series, in plain types. Knows nothing of DICOM, ONNX or Orthanc."""

@@ -1,0 +1,61 @@
+"""What can go wrong with a series or a network, as errors of the project's own."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from plugin.domain.kinds import RemarkCode
+
+
+class ModelError(Exception):
+    """A model that cannot be used, with the reason that an administrator reads on the status route."""
+
+
+class ImagingError(Exception):
+    """Instances that cannot be read: a property of the content, so that trying again is no help.
+
+    ``code`` is the machine-readable reason, ``instance_id`` the instance it was found in (None for the
+    series), ``str()`` the sentence a reader understands.
+    """
+
+    code: ClassVar[RemarkCode] = RemarkCode.UNREADABLE
+
+    def __init__(self, message: str, *, instance_id: str | None = None) -> None:
+        super().__init__(message)
+        self.instance_id = instance_id
+
+
+class UnreadableInstance(ImagingError):
+    """Not a DICOM file, or one that breaks off."""
+
+    code = RemarkCode.UNREADABLE_INSTANCE
+
+
+class UndecodablePixels(ImagingError):
+    """The decoders refuse the pixel data, or there is none."""
+
+    code = RemarkCode.UNDECODABLE
+
+
+class InconsistentPixels(ImagingError):
+    """The pixel data is not what the header declares."""
+
+    code = RemarkCode.INCONSISTENT_PIXELS
+
+
+class TooLarge(ImagingError):
+    """More than a limit allows."""
+
+    code = RemarkCode.TOO_LARGE
+
+
+class UnusableGeometry(ImagingError):
+    """Slices without a usable position, orientation or pixel spacing."""
+
+    code = RemarkCode.UNUSABLE_GEOMETRY
+
+
+class NoContrast(ImagingError):
+    """A CT whose Hounsfield units hardly differ."""
+
+    code = RemarkCode.HU_RANGE

@@ -1,0 +1,201 @@
+"""What was found in one series, in plain types that every result is made from.
+
+No pixel arrays and no DICOM here: everything is JSON-ready through :func:`as_json`, which is also what
+the status route answers and the ledger keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from plugin.domain.codes import Code, Role
+from plugin.domain.kinds import Modality, RemarkCode
+
+
+class Severity(StrEnum):
+    """What a remark does: ``reject`` ends the reading, ``warn`` is said in the results."""
+
+    REJECT = "reject"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """One thing to say about a series: a machine-readable code and a sentence a reader understands."""
+
+    code: RemarkCode
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a series is read, and every rule it failed. ``accepted`` has no ``reject`` remark."""
+
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """True when nothing rejects the series."""
+        return all(remark.severity is not Severity.REJECT for remark in self.remarks)
+
+    def joined(self, other: Verdict) -> Verdict:
+        """This verdict and a later one together."""
+        return Verdict(remarks=self.remarks + other.remarks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """Which network said something: DICOM TID 4019 Algorithm Identification, and the file behind it."""
+
+    name: str
+    version: str
+    title: str
+    manufacturer: str
+    sha256: str
+    provider: str
+    """ONNX Runtime's execution provider that ran it, such as ``CPUExecutionProvider``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassProbability:
+    """One class of a classifier with its calibrated probability and its operating point."""
+
+    name: str
+    meaning: str
+    code: Code | None
+    role: Role
+    probability: float
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification:
+    """What one classifier said. ``called`` is the name of the class that the operating points give."""
+
+    algorithm: Algorithm
+    projection: str | None
+    """``axial`` or ``sagittal`` for a CT classifier, None for an X-ray."""
+    classes: tuple[ClassProbability, ...]
+    called: str
+
+    @property
+    def finding(self) -> ClassProbability:
+        """The class that the network looks for."""
+        return next(c for c in self.classes if c.role == "finding")
+
+    @property
+    def others(self) -> tuple[ClassProbability, ...]:
+        """Every class but the finding, in the network's order."""
+        return tuple(c for c in self.classes if c is not self.finding)
+
+    @property
+    def positive(self) -> bool:
+        """True when the finding was called."""
+        return self.called == self.finding.name
+
+
+class Side(StrEnum):
+    """The patient's side, from patient coordinates."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungMeasurement:
+    """One lung: its volume (findings included), the findings in it, both in mL."""
+
+    side: Side
+    volume_ml: float
+    findings_ml: float
+
+    @property
+    def percent(self) -> float:
+        """Percentage of the lung's volume that the findings take, 0 to 100."""
+        return 100.0 * self.findings_ml / self.volume_ml if self.volume_ml > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LungMeasurements:
+    """Both lungs, measured with one mask each (the same that the SEG holds)."""
+
+    algorithm: Algorithm
+    left: LungMeasurement
+    right: LungMeasurement
+
+    @property
+    def volume_ml(self) -> float:
+        """Both lungs together, in mL."""
+        return self.left.volume_ml + self.right.volume_ml
+
+    @property
+    def findings_ml(self) -> float:
+        """Findings in both lungs, in mL."""
+        return self.left.findings_ml + self.right.findings_ml
+
+    @property
+    def percent(self) -> float:
+        """Percentage of both lungs that the findings take, 0 to 100."""
+        return 100.0 * self.findings_ml / self.volume_ml if self.volume_ml > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that was found in one series.
+
+    ``lungs`` is None for an X-ray, and for a CT in which no lungs were found (a remark says so).
+    """
+
+    modality: Modality
+    classifications: tuple[Classification, ...] = ()
+    lungs: LungMeasurements | None = None
+    remarks: tuple[Remark, ...] = field(default=())
+
+    @property
+    def algorithms(self) -> tuple[Algorithm, ...]:
+        """Every network that contributed, once, in the order of use."""
+        used = [c.algorithm for c in self.classifications]
+        if self.lungs is not None:
+            used.append(self.lungs.algorithm)
+        return tuple(dict.fromkeys(used))
+
+
+def as_json(findings: Findings) -> dict[str, Any]:
+    """The findings as the status route answers them: probabilities 0 to 1, volumes in mL, percentages."""
+    return {
+        "classifications": [_classification_json(c) for c in findings.classifications],
+        "lungs": None if findings.lungs is None else _lungs_json(findings.lungs),
+        "remarks": [asdict(remark) for remark in findings.remarks],
+    }
+
+
+def _classification_json(classification: Classification) -> dict[str, Any]:
+    return {
+        "model": classification.algorithm.name,
+        "version": classification.algorithm.version,
+        "projection": classification.projection,
+        "called": classification.called,
+        "positive": classification.positive,
+        "probabilities": {c.name: round(c.probability, 4) for c in classification.classes},
+        "thresholds": {c.name: c.threshold for c in classification.classes},
+    }
+
+
+def _lungs_json(lungs: LungMeasurements) -> dict[str, Any]:
+    sides = {
+        lung.side.value: {
+            "volume_ml": round(lung.volume_ml, 1),
+            "findings_ml": round(lung.findings_ml, 1),
+            "percent": round(lung.percent, 2),
+        }
+        for lung in (lungs.left, lungs.right)
+    }
+    total = {
+        "volume_ml": round(lungs.volume_ml, 1),
+        "findings_ml": round(lungs.findings_ml, 1),
+        "percent": round(lungs.percent, 2),
+    }
+    return {"model": lungs.algorithm.name, **sides, "both": total}

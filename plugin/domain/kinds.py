@@ -1,0 +1,94 @@
+"""The closed lists of the domain: modalities, kinds of results, codes of remarks.
+
+Each is a ``StrEnum``: its members are the very strings that the ledger, the routes and the settings hold.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Modality(StrEnum):
+    """What is read: a chest X-ray or a chest CT."""
+
+    XRAY = "xray"
+    CT = "ct"
+
+
+class ResultKind(StrEnum):
+    """The kinds of DICOM objects that a reading makes, in the order in which the routes name them."""
+
+    SR = "sr"
+    SEG = "seg"
+    PDF = "pdf"
+    ATTENTION = "attention"
+
+
+class RemarkCode(StrEnum):
+    """What a remark says, for programs. ``texts.toml`` has words for each in every other language."""
+
+    # Header rules of both modalities
+    BODY_PART = "body_part"
+    FEW_COLUMNS = "few_columns"
+    FEW_ROWS = "few_rows"
+    NO_INSTANCES = "no_instances"
+    NO_PIXEL_DATA = "no_pixel_data"
+    PHOTOMETRIC_INTERPRETATION = "photometric_interpretation"
+    SAMPLES_PER_PIXEL = "samples_per_pixel"
+    SECONDARY_IMAGE = "secondary_image"
+    SOP_CLASS = "sop_class"
+    # Header rules of X-rays
+    ASPECT = "aspect"
+    BURNED_IN_ANNOTATION = "burned_in_annotation"
+    DERIVED_IMAGE = "derived_image"
+    FOR_PROCESSING = "for_processing"
+    NUMBER_OF_FRAMES = "number_of_frames"
+    PRESENTATION_INTENT = "presentation_intent"
+    QUALITY_CONTROL_IMAGE = "quality_control_image"
+    SEVERAL_IMAGES = "several_images"
+    VIEW_POSITION = "view_position"
+    YOUNG_PATIENT = "young_patient"
+    # Header rules of CT
+    DUPLICATE_POSITIONS = "duplicate_positions"
+    ENHANCED_CT = "enhanced_ct"
+    FEW_SLICES = "few_slices"
+    LOCALIZER = "localizer"
+    LOCALIZERS_LEFT_OUT = "localizers_left_out"
+    LONG_EXTENT = "long_extent"
+    LOSSY_COMPRESSION = "lossy_compression"
+    MANY_SLICES = "many_slices"
+    MISSING_SLICES = "missing_slices"
+    NOT_AXIAL = "not_axial"
+    NO_ORIENTATION = "no_orientation"
+    NO_PIXEL_SPACING = "no_pixel_spacing"
+    NO_POSITION = "no_position"
+    NO_RESCALE = "no_rescale"
+    ORIENTATION_VARIES = "orientation_varies"
+    PIXEL_SPACING_VARIES = "pixel_spacing_varies"
+    RESCALE_SLOPE = "rescale_slope"
+    SHIFTED_SLICES = "shifted_slices"
+    SHORT_EXTENT = "short_extent"
+    SIZE_VARIES = "size_varies"
+    SLICE_THICKNESS = "slice_thickness"
+    THICK_SLICES = "thick_slices"
+    UNEVEN_SPACING = "uneven_spacing"
+    UNEVEN_SPACING_SMALL = "uneven_spacing_small"
+    VERY_THICK_SLICES = "very_thick_slices"
+    # Pixels
+    HU_RANGE = "hu_range"
+    INCONSISTENT_PIXELS = "inconsistent_pixels"
+    TOO_LARGE = "too_large"
+    UNDECODABLE = "undecodable"
+    UNREADABLE = "unreadable"
+    UNREADABLE_INSTANCE = "unreadable_instance"
+    UNUSABLE_GEOMETRY = "unusable_geometry"
+    # Networks and measurements
+    FINDINGS_NOT_CALLED = "findings_not_called"
+    LUNGS_CUT_APEX = "lungs_cut_apex"
+    LUNGS_CUT_BASE = "lungs_cut_base"
+    NETWORK_REJECTION = "network_rejection"
+    NOT_SCREENED = "not_screened"
+    NO_FINDINGS = "no_findings"
+    NO_LEFT_LUNG = "no_left_lung"
+    NO_LUNGS = "no_lungs"
+    NO_RIGHT_LUNG = "no_right_lung"

@@ -1,1 +1,0 @@
-"""The header rules themselves, for X-ray and for CT, and their limits."""

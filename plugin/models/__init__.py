@@ -1,0 +1,1 @@
+"""Model cards, the networks behind them, and which of them reads what."""

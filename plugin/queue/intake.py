@@ -1,0 +1,147 @@
+"""Events and reconciliation: which series are owed a reading, written to the ledger.
+
+Orthanc's callback is only a wake-up. What counts are Orthanc's changes, read from the last position that
+the ledger has accounted for: they are on disk, and reading on costs what has happened since.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pydicom.dataset import Dataset
+
+from plugin.domain.kinds import Modality
+from plugin.queue.ledger import Ledger
+from plugin.screening import gate
+
+if TYPE_CHECKING:
+    from plugin.pacs import Change, Pacs
+
+log = logging.getLogger(__name__)
+
+
+class NoCandidate(Exception):
+    """A series that the plugin does not read, with the reason."""
+
+
+class Intake:
+    """Keeps the ledger abreast of what Orthanc holds. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        pacs: Pacs,
+        ledger: Ledger,
+        *,
+        stable_age: float,
+        backlog_days: float,
+        xray_modalities: Sequence[str],
+    ) -> None:
+        """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first."""
+        self._pacs = pacs
+        self._ledger = ledger
+        self._stable_age = stable_age
+        self._backlog_days = backlog_days
+        self._xray_modalities = xray_modalities
+
+    def catch_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Account for every change that Orthanc has written since the last time."""
+        position = self._start()
+        while not stopping():
+            changes, last, done = self._pacs.changes(position)
+            self._account(changes, last)
+            position = last
+            if done:
+                break
+        self._look_after_the_unannounced()
+
+    def forget_deleted(self, series: str) -> None:
+        """Drop a series that Orthanc has deleted, unless it holds it again (overwritten instances)."""
+        try:
+            self._pacs.series(series)
+        except LookupError:
+            self._ledger.forget(series)
+
+    def modality(self, series: str) -> Modality:
+        """``xray`` or ``ct`` for a candidate series.
+
+        Raises NoCandidate with the reason for any other series, LookupError where Orthanc does not
+        hold it.
+        """
+        record = self._pacs.series(series)
+        header = Dataset()
+        header.Modality = record.modality
+        if record.instances:
+            header.SOPClassUID = self._pacs.sop_class(record.instances[0])
+        modality = gate.modality_of(header, self._xray_modalities)
+        if modality is None:
+            raise NoCandidate(f"modality {record.modality or '(none)'} is not read")
+        return modality
+
+    def _start(self) -> int:
+        position = self._ledger.position()
+        last = self._pacs.last_position()
+        if position is None:
+            return self._position_of(datetime.now(UTC) - timedelta(days=self._backlog_days), last)
+        if position > last:
+            log.warning("Orthanc's changes begin anew (%d after %d): all are read", last, position)
+            return 0
+        return position
+
+    def _position_of(self, moment: datetime, last: int) -> int:
+        """The position before the first change at or after a moment, found by halving."""
+        text = moment.strftime("%Y%m%dT%H%M%S")
+        low, high = 0, last
+        while low < high:
+            middle = (low + high) // 2
+            changes, _, _ = self._pacs.changes(middle)
+            if not changes:
+                high = middle
+            elif changes[0].date < text:
+                low = changes[0].position
+            else:
+                high = middle
+        return low
+
+    def _account(self, changes: Sequence[Change], last: int) -> None:
+        due: dict[str, float | None] = {}
+        parents: dict[str, str | None] = {}
+        for change in changes:
+            if change.kind in ("NewSeries", "StableSeries"):
+                due[change.resource] = time.time() if change.kind == "StableSeries" else None
+            elif change.kind == "NewInstance":
+                series = self._parent(change.resource, parents)
+                if series is not None:
+                    due[series] = None
+        noted = {series: kind for series in due if (kind := self._candidate(series)) is not None}
+        self._ledger.advance(last, noted, due)
+
+    def _parent(self, instance: str, known: dict[str, str | None]) -> str | None:
+        if instance not in known:
+            try:
+                known[instance] = self._pacs.parent_series(instance)
+            except LookupError:
+                known[instance] = None  # deleted since: nothing is owed for it
+        return known[instance]
+
+    def _candidate(self, series: str) -> Modality | None:
+        try:
+            return self.modality(series)
+        except (LookupError, NoCandidate):
+            return None
+
+    def _look_after_the_unannounced(self) -> None:
+        """Make due what Orthanc calls stable but never announced (a lost event, changes cleared)."""
+        quiet_since = time.time() - 2 * self._stable_age - 10
+        for series in self._ledger.still_receiving(quiet_since):
+            try:
+                stable = self._pacs.series(series).stable
+            except LookupError:
+                self._ledger.forget(series)
+                continue
+            if stable:
+                log.warning("series %s is stable though Orthanc did not say so", series)
+                self._ledger.make_due(series)

@@ -1,0 +1,86 @@
+"""The ledger's tables, and what a row of them says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from plugin.domain.kinds import Modality
+
+
+class State(StrEnum):
+    """Where a series stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+SETTLED = (State.DONE, State.REJECTED, State.FAILED)
+
+METADATA = sa.MetaData()
+
+SERIES = sa.Table(
+    "series",
+    METADATA,
+    sa.Column("series", sa.String(64), primary_key=True),
+    sa.Column("modality", sa.String(8), nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("due_at", sa.Float),
+    sa.Column("forced", sa.Boolean, nullable=False, default=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text),
+    # What was read last, and how it ended; kept while the series waits to be read again.
+    sa.Column("content", sa.String(64)),
+    sa.Column("content_at", sa.Float),
+    sa.Column("models", sa.String(64)),
+    sa.Column("outcome", sa.JSON),
+    # Orthanc instances that may have been stored for this series and are not yet cleared away.
+    sa.Column("stored", sa.JSON, nullable=False, default=list),
+    sa.Column("noted_at", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Index("series_by_state", "state", "due_at"),
+    sa.Index("series_by_update", "updated_at"),
+)
+
+POSITION = sa.Table(
+    "position",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One series as the ledger has it. ``outcome`` is the JSON that the last reading ended with."""
+
+    series: str
+    modality: Modality
+    state: State
+    due_at: float | None
+    forced: bool
+    attempts: int
+    error: str | None
+    content: str | None
+    content_at: float | None
+    models: str | None
+    outcome: dict[str, Any] | None
+    stored: tuple[str, ...]
+    noted_at: float
+    updated_at: float
+
+
+def entry_of(row: Mapping[Any, Any]) -> Entry:
+    """A row of the series table as an entry."""
+    values = {name: row[name] for name in Entry.__dataclass_fields__}
+    values["state"] = State(values["state"])
+    values["modality"] = Modality(values["modality"])
+    values["stored"] = tuple(values["stored"])
+    return Entry(**values)

@@ -1,0 +1,147 @@
+"""Takes what is due, has it read, stores the results and settles the series; retries and stops."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from plugin.domain.errors import ImagingError, ModelError
+from plugin.models.lineup import Lineup
+from plugin.pipelines.reading import Stages
+from plugin.queue.job import Job
+from plugin.queue.ledger import Entry, Ledger, State
+from plugin.queue.outcome import outcome
+from plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from plugin.pacs import Pacs
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """Raised inside a reading when Orthanc stops."""
+
+
+class Worker:
+    """One thread that reads series, one at a time."""
+
+    def __init__(self, pacs: Pacs, ledger: Ledger, lineup: Lineup, settings: Settings) -> None:
+        """Nothing runs before :meth:`start`."""
+        self._pacs = pacs
+        self._ledger = ledger
+        self._lineup = lineup
+        self._settings = settings
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._running: dict[str, Any] | None = None
+        self._thread = threading.Thread(target=self._work, name="chest-ai-worker", daemon=True)
+
+    @property
+    def running(self) -> list[dict[str, Any]]:
+        """What is being read now: series, stage, progress 0 to 1."""
+        current = self._running
+        return [] if current is None else [dict(current)]
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look into the ledger now."""
+        self._wake.set()
+
+    def stop(self, seconds: float) -> None:
+        """Stop the reading at its next step; wait so long at most. What was begun is given back."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _work(self) -> None:
+        step_back(self._settings.niceness)
+        while not self._stop.is_set():
+            try:
+                entry = self._ledger.claim()
+                if entry is not None:
+                    self._handle(entry)
+                    continue
+                due = self._ledger.next_due()
+            except Exception:  # the worker must outlive anything, such as a full disk
+                log.exception("the ledger cannot be used; trying again")
+                due = None
+            wait = 5.0 if due is None else min(5.0, max(0.05, due - time.time()))
+            self._wake.wait(wait)
+            self._wake.clear()
+
+    def _handle(self, entry: Entry) -> None:
+        series = entry.series
+        stages = Stages(lambda stage, progress: self._report(series, stage, progress))
+        try:
+            if entry.attempts > self._settings.attempts:
+                self._fail(entry, stages, entry.error or "reading it ended Orthanc again and again")
+                return
+            self._report(series, "header", 0.0)
+            job = Job(self._pacs, self._ledger, self._lineup, self._settings, stages)
+            job.run(entry)
+        except Stopped:
+            self._ledger.give_back(series)
+        except (ImagingError, ModelError) as error:  # trying again would find the same
+            self._fail(entry, stages, str(error))
+        except Exception as error:  # whatever it is, the series is settled and the reason kept
+            log.exception("series %s: attempt %d failed", series, entry.attempts)
+            self._try_again(entry, stages, f"{type(error).__name__}: {error}")
+        finally:
+            self._running = None
+
+    def _report(self, series: str, stage: str, progress: float) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._running = {"series": series, "stage": stage, "progress": round(progress, 3)}
+
+    def _try_again(self, entry: Entry, stages: Stages, error: str) -> None:
+        if entry.attempts >= self._settings.attempts:
+            self._fail(entry, stages, error)
+            return
+        delay = self._settings.retry_seconds * 2 ** (entry.attempts - 1)
+        self._ledger.retry(entry.series, error, delay)
+
+    def _fail(self, entry: Entry, stages: Stages, error: str) -> None:
+        stages.end()
+        log.error("series %s: failed: %s", entry.series, error)
+        current = self._ledger.get(entry.series)
+        lineup = self._lineup.fingerprint(entry.modality)
+        known = entry.outcome or {}
+        failure = outcome(
+            state=State.FAILED,
+            content=(current or entry).content or "",
+            lineup=lineup,
+            models=self._lineup.of(entry.modality),
+            timings=stages.timings,
+            outputs=known.get("outputs"),
+            superseded=known.get("superseded", ()),
+            error=error,
+        )
+        self._ledger.settle(
+            entry.series,
+            State.FAILED,
+            models=lineup,
+            outcome=failure,
+            stored=(current or entry).stored,
+            error=error,
+        )
+
+
+def step_back(niceness: int) -> None:
+    """Let this thread, and the threads it starts, run behind Orthanc's own.
+
+    On Linux a nice value belongs to a thread and is inherited, so ONNX Runtime's pools made from here
+    step back too (setpriority(2), notes).
+    """
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+    except OSError as error:
+        log.warning("the reading's priority stays as it is: %s", error)

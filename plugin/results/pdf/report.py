@@ -1,0 +1,131 @@
+"""The report as Encapsulated PDF: one page a reader takes in within ten seconds.
+
+DICOM PS3.3 Section A.45.1. The page itself is set by ``pdf_answer``, ``pdf_ct`` and ``pdf_xray``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+
+from plugin.dicom.imaging import Instance
+from plugin.domain.findings import Findings
+from plugin.domain.kinds import Modality
+from plugin.results.common import SeriesLabel, finish, source_identity
+from plugin.results.identity import Identity
+from plugin.results.pdf import answer, ct, volumes, xray
+from plugin.results.pdf.ct import CtMaterial
+from plugin.results.pdf.page import LEFT, WIDTH, Area, Page
+from plugin.results.pdf.xray import XrayMaterial
+from plugin.results.summary import Earlier, narrative
+
+_TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
+
+_LEAST_BODY = volumes.HEIGHT
+"""Room in mm that the remarks leave to what is measured or shown."""
+
+
+def build_pdf(
+    *,
+    findings: Findings,
+    sources: Sequence[Instance],
+    identity: Identity,
+    label: SeriesLabel,
+    material: CtMaterial | XrayMaterial | None = None,
+    history: Sequence[Earlier] = (),
+) -> Dataset:
+    """The one-page report of a series as Encapsulated PDF.
+
+    ``sources`` are the instances that were read (at least one); ``material`` what pictures are made of,
+    None where there is nothing to show. Raises ValueError where there are no sources.
+    """
+    if not sources:
+        raise ValueError("a report needs at least one source instance")
+    pages = render(
+        findings=findings,
+        source=sources[0].header,
+        identity=identity,
+        label=label,
+        material=material,
+        history=history,
+    )
+    result = _encapsulated(pages, sources)
+    result.DocumentTitle = label.texts(f"pdf.title.{findings.modality}")
+    return finish(result, kind="pdf", source=sources[0].header, identity=identity, label=label)
+
+
+def render(
+    *,
+    findings: Findings,
+    source: Dataset,
+    identity: Identity,
+    label: SeriesLabel,
+    material: CtMaterial | XrayMaterial | None = None,
+    history: Sequence[Earlier] = (),
+) -> bytes:
+    """The PDF itself."""
+    texts = label.texts
+    patient = source_identity(source)
+    page = Page(
+        title=f"{texts(f'pdf.title.{findings.modality}')} - {patient.PatientID}",
+        subject=texts("disclaimer"),
+        author=f"{label.model_name} {label.software_version}",
+        language={"en": "en", "pt": "pt-BR"}[label.language],
+    )
+    y = answer.header(page, source, findings.modality, label)
+    y = answer.answer(page, y, findings, texts)
+    words = narrative(findings, texts, history)
+    bottom = answer.provenance_top(findings)
+    limit = bottom - answer.words_height(page, words)
+    y = answer.remarks(page, y, limit - _LEAST_BODY, findings, texts)
+    room = limit - y
+    if isinstance(material, XrayMaterial):
+        y = xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
+    elif findings.modality == Modality.CT:
+        current = _current(findings, patient, identity)
+        ct_part = ct.CtPart(material=material, lungs=findings.lungs, current=current, history=history)
+        y = ct.part(page, Area(LEFT, y, WIDTH, room), ct_part, texts)
+    answer.in_words(page, y, bottom, words, texts)
+    answer.provenance(page, findings, texts)
+    answer.footer(page, source, identity, label)
+    return page.finished(identity.created)
+
+
+def _current(findings: Findings, patient: Dataset, identity: Identity) -> Earlier | None:
+    """This result as a point in time: the day of the study, or of the reading where that is unknown."""
+    if findings.lungs is None:
+        return None
+    day = identity.created.date()
+    if patient.StudyDate:
+        day = datetime.strptime(str(patient.StudyDate), "%Y%m%d").date()
+    return Earlier(day=day, percent=findings.lungs.percent)
+
+
+def _encapsulated(document: bytes, sources: Sequence[Instance]) -> Dataset:
+    """The modules of the Encapsulated PDF IOD besides those that all results share."""
+    result = Dataset()
+    result.file_meta = FileMetaDataset()
+    result.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    result.SOPClassUID = EncapsulatedPDFStorage
+    result.Modality = "DOC"
+    result.ConversionType = "WSD"
+    result.BurnedInAnnotation = "YES"
+    result.AcquisitionDateTime = ""
+    result.VerificationFlag = "UNVERIFIED"
+    result.ConceptNameCodeSequence = [_TITLE]
+    result.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    result.EncapsulatedDocumentLength = len(document)
+    result.EncapsulatedDocument = document + b"\0" * (len(document) % 2)
+    result.SourceInstanceSequence = [_reference(instance.header) for instance in sources]
+    return result
+
+
+def _reference(header: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item

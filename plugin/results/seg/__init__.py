@@ -1,0 +1,1 @@
+"""The Segmentation of a CT: lungs and findings."""

@@ -1,0 +1,1 @@
+"""Header rules: which series are read, and which of their instances."""

@@ -1,0 +1,205 @@
+"""Header rules of a CT series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage
+
+from plugin.dicom import geometry, headers
+from plugin.dicom.imaging import Instance
+from plugin.domain.findings import Remark
+from plugin.domain.kinds import RemarkCode
+from plugin.screening.common import body_part, grey_image, least_size, reject, shown, warn
+from plugin.screening.limits import CtLimits
+
+_REFORMATS = {"MPR", "MIP", "MINIP", "MINMIP", "REFORMATTED", "AVERAGE", "VRT", "VR", "CPR", "SSD"}
+
+
+def is_localizer(header: Dataset) -> bool:
+    """Whether Image Type calls the image a localizer (DICOM PS3.3 C.8.2.1.1.1)."""
+    return "LOCALIZER" in headers.texts(header, "ImageType")
+
+
+def remarks(slices: Sequence[Instance], limits: CtLimits) -> Iterator[Remark]:
+    """Every rule that the slices of a series fail."""
+    series = [instance.header for instance in slices]
+    yield from _kind_of_objects(slices)
+    yield from _per_slice(series, limits)
+    yield from _number_of_slices(series, limits)
+    yield from _in_plane(series)
+    yield from _rescale(series)
+    yield from _thickness(series, limits)
+    yield from _geometry(series, limits)
+
+
+def _share(count: int, series: Sequence[object]) -> str:
+    return "the image" if len(series) == 1 else f"{count} of {len(series)} images"
+
+
+def _kind_of_objects(slices: Sequence[Instance]) -> Iterator[Remark]:
+    series = [instance.header for instance in slices]
+    classes = {headers.text(header, "SOPClassUID") for header in series} - {"", CTImageStorage}
+    if EnhancedCTImageStorage in classes:
+        yield reject(
+            RemarkCode.ENHANCED_CT, "Enhanced CT (multi-frame) is not read: CT Image Storage is needed"
+        )
+    for sop_class in sorted(classes - {EnhancedCTImageStorage}):
+        yield reject(
+            RemarkCode.SOP_CLASS, f"a SOP Class is {shown(UID(sop_class).name)}: CT Image Storage is needed"
+        )
+    without = sum(not instance.has_pixels for instance in slices)
+    if without:
+        yield reject(RemarkCode.NO_PIXEL_DATA, f"no pixel data in {_share(without, slices)}")
+
+
+def _per_slice(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
+    """Rules on single slices, each said once with the number of slices it holds for."""
+    types = [headers.texts(header, "ImageType") for header in series]
+    secondary = sum(t[1:2] == ("SECONDARY",) for t in types)
+    if secondary:
+        yield reject(
+            RemarkCode.SECONDARY_IMAGE, f"ImageType value 2 is SECONDARY in {_share(secondary, series)}"
+        )
+    derived = [header for header, t in zip(series, types, strict=True) if t[:1] == ("DERIVED",)]
+    lossy = [header for header in derived if _derived_by_compression(header)]
+    if len(derived) > len(lossy):
+        count = _share(len(derived) - len(lossy), series)
+        yield reject(RemarkCode.DERIVED_IMAGE, f"ImageType value 1 is DERIVED (a reformat) in {count}")
+    if lossy:
+        yield warn(RemarkCode.LOSSY_COMPRESSION, f"lossy compression in {_share(len(lossy), series)}")
+    said = [remark for header in series for remark in _any_image(header, limits)]
+    yield from dict.fromkeys(said)  # many slices, few different answers
+
+
+def _any_image(header: Dataset, limits: CtLimits) -> Iterator[Remark]:
+    yield from body_part(header)
+    yield from grey_image(header)
+    yield from least_size(header, limits.min_pixels)
+
+
+def _derived_by_compression(header: Dataset) -> bool:
+    """DERIVED because of lossy compression alone (DICOM PS3.3 C.7.6.1.1.2), not reformatted."""
+    values = headers.texts(header, "ImageType")
+    return (
+        headers.text(header, "LossyImageCompression") == "01"
+        and values[2:3] == ("AXIAL",)
+        and not any(set(value.split()) & _REFORMATS for value in values)
+    )
+
+
+def _number_of_slices(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
+    if len(series) < limits.min_slices:
+        yield reject(RemarkCode.FEW_SLICES, f"{len(series)} slices: at least {limits.min_slices} are needed")
+    if len(series) > limits.max_slices:
+        yield reject(RemarkCode.MANY_SLICES, f"{len(series)} slices: at most {limits.max_slices} are read")
+
+
+def _in_plane(series: Sequence[Dataset]) -> Iterator[Remark]:
+    """Pixel Spacing, Rows and Columns must be single-valued over the series."""
+    if any(geometry.pixel_spacing(header) is None for header in series):
+        yield reject(RemarkCode.NO_PIXEL_SPACING, "an image has no usable PixelSpacing")
+
+    def spacing(header: Dataset) -> Hashable:
+        return tuple(round(value, 4) for value in headers.numbers(header, "PixelSpacing"))
+
+    def size(header: Dataset) -> Hashable:
+        return headers.number(header, "Rows"), headers.number(header, "Columns")
+
+    rules: tuple[tuple[RemarkCode, str, Callable[[Dataset], Hashable]], ...] = (
+        (RemarkCode.PIXEL_SPACING_VARIES, "PixelSpacing", spacing),
+        (RemarkCode.SIZE_VARIES, "Rows and Columns", size),
+    )
+    for code, what, value in rules:
+        count = len({value(header) for header in series})
+        if count > 1:
+            yield reject(code, f"{what} has {count} values in the series: one is needed")
+
+
+def _rescale(series: Sequence[Dataset]) -> Iterator[Remark]:
+    slopes = [headers.number(header, "RescaleSlope") for header in series]
+    intercepts = [headers.number(header, "RescaleIntercept") for header in series]
+    without = sum(None in pair for pair in zip(slopes, intercepts, strict=True))
+    if without:
+        message = f"no RescaleSlope or no RescaleIntercept in {_share(without, series)}: both are needed"
+        yield reject(RemarkCode.NO_RESCALE, message)
+    if 0 in slopes:
+        yield reject(RemarkCode.RESCALE_SLOPE, "RescaleSlope is 0 in an image")
+
+
+def _thickness(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
+    known = [t for t in (headers.number(header, "SliceThickness") for header in series) if t is not None]
+    thickest = max(known, default=0.0)
+    if thickest > limits.max_slice_thickness_mm:
+        limit = limits.max_slice_thickness_mm
+        yield reject(RemarkCode.SLICE_THICKNESS, f"SliceThickness is {thickest:g} mm: at most {limit:g} mm")
+    elif thickest > limits.very_thick_slices_mm:
+        message = f"SliceThickness is {thickest:g} mm (over {limits.very_thick_slices_mm:g} mm): "
+        yield warn(RemarkCode.VERY_THICK_SLICES, message + "small findings are missed, volumes are coarse")
+    elif thickest > limits.thick_slices_mm:
+        message = f"SliceThickness is {thickest:g} mm (over {limits.thick_slices_mm:g} mm)"
+        yield warn(RemarkCode.THICK_SLICES, message)
+
+
+def _geometry(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
+    orientations = [geometry.orientation(header) for header in series]
+    cosines = [o for o in orientations if o is not None]
+    if len(cosines) < len(series):
+        yield reject(RemarkCode.NO_ORIENTATION, "an image has no usable ImageOrientationPatient")
+    if any(geometry.position(header) is None for header in series):
+        yield reject(RemarkCode.NO_POSITION, "an image has no usable ImagePositionPatient")
+    if cosines and not all(np.allclose(o, cosines[0], atol=1e-3) for o in cosines):
+        yield reject(
+            RemarkCode.ORIENTATION_VARIES, "ImageOrientationPatient has several values in the series"
+        )
+    if cosines:
+        axial = min(abs(float(np.cross(o[0], o[1])[2])) for o in cosines)
+        if axial < limits.min_axis_cosine:
+            message = f"the slices are not axial: cosine {axial:.3f} to the body axis"
+            yield reject(RemarkCode.NOT_AXIAL, f"{message}, at least {limits.min_axis_cosine:g} is needed")
+    try:
+        stack = geometry.stack(series)
+    except ValueError:
+        return  # said above, by the attribute that is missing
+    yield from _positions(stack, limits)
+
+
+def _positions(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
+    distinct = 1 + int(np.count_nonzero(stack.gaps > limits.even_spacing_mm))
+    if distinct < len(stack.positions):
+        message = f"{distinct} distinct slice positions for {len(stack.positions)} images"
+        yield reject(RemarkCode.DUPLICATE_POSITIONS, message)
+    shift = float(np.ptp(stack.offsets, axis=0).max())
+    if shift > limits.max_shift_mm:
+        message = f"the slices are shifted in x or y by up to {shift:.2f} mm"
+        yield reject(RemarkCode.SHIFTED_SLICES, f"{message}: at most {limits.max_shift_mm:g} mm")
+    yield from _spacing(stack, limits)
+    length = f"the slices cover {stack.extent:.0f} mm"
+    if stack.extent < limits.min_extent_mm:
+        yield reject(RemarkCode.SHORT_EXTENT, f"{length}: at least {limits.min_extent_mm:g} mm are needed")
+    if stack.extent > limits.max_extent_mm:
+        yield warn(RemarkCode.LONG_EXTENT, f"{length}: more than a chest ({limits.max_extent_mm:g} mm)")
+
+
+def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
+    """Distances of the slices by their positions, never by Slice Thickness."""
+    gaps = stack.gaps[stack.gaps > limits.even_spacing_mm]
+    if gaps.size == 0:
+        return
+    median = float(np.median(gaps))
+    missing = int(np.count_nonzero(gaps >= limits.missing_slice_gap * median))
+    if missing:
+        message = f"{missing} gaps, the widest of {gaps.max():.2f} mm, where slices lie {median:.2f} mm apart"
+        yield reject(
+            RemarkCode.MISSING_SLICES, f"{message}: a gap of {limits.missing_slice_gap:g} times is too wide"
+        )
+        gaps = gaps[gaps < limits.missing_slice_gap * median]
+    spread = float(np.ptp(gaps))
+    if spread > limits.max_spacing_spread * median:
+        message = f"the slice distances differ by {spread:.2f} mm at a median of {median:.2f} mm"
+        yield reject(RemarkCode.UNEVEN_SPACING, f"{message}: at most {limits.max_spacing_spread:.0%} of it")
+    elif spread > limits.even_spacing_mm:
+        message = f"the slice distances differ by {spread:.2f} mm at a median of {median:.2f} mm"
+        yield warn(RemarkCode.UNEVEN_SPACING_SMALL, f"{message}: volumes and projections allow for it")
