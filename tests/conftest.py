@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import requests
 from demo.phantom.files import write_studies
 from demo.send import c_store, read_header
 from demo.server import ORTHANC, ROOT, OrthancServer
+from tests.fake_pacs import FakeOrthanc
 
 DATA = Path(os.environ.get("CHEST_AI_DATA", ROOT.parent / "shared" / "data"))
 
@@ -64,6 +66,15 @@ class Pacs(OrthancServer):
         unsent = c_store([header for header in headers if header is not None], self.dicom_port)
         assert None not in headers, "not every file is DICOM"
         assert not unsent, unsent
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeOrthanc:
+    """An empty Orthanc in memory, which ``plugin.pacs`` talks to for the length of a test."""
+    orthanc = FakeOrthanc()
+    monkeypatch.setitem(sys.modules, "orthanc", orthanc)
+    monkeypatch.delitem(sys.modules, "plugin.pacs", raising=False)
+    return orthanc
 
 
 StartPacs = Callable[..., Pacs]
