@@ -9,15 +9,21 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_pascal
 
 from plugin.screening.limits import CtLimits, XrayLimits
 
 SECTION = "ChestAI"
+SECTION_BY_ENVIRONMENT = "ChestAi"
+"""How Orthanc Team's image spells the section that it makes of the variables ``ORTHANC__CHEST_AI__...``."""
+
 ROOT = Path(__file__).resolve().parent.parent
+MODELS_FOLDER = ROOT / "onnx_models"
+
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class SettingsError(Exception):
@@ -33,7 +39,9 @@ class Section(BaseModel):
 class ModelChoice(Section):
     """Which models read what: names of folders, or ``auto`` for the best by its card; empty for none."""
 
-    xray: tuple[str, ...] = Field(default=("auto",), description="X-ray classifiers; the first also rejects")
+    xray: tuple[str, ...] = Field(
+        default=("auto",), description="X-ray classifiers; the first also rejects; `[]`: no X-ray is read"
+    )
     ct_reject: str = Field(default="auto", description="network that accepts or rejects a CT series")
     ct_axial: tuple[str, ...] = Field(default=("auto",), description="CT classifiers, axial projection")
     ct_sagittal: tuple[str, ...] = Field(default=("auto",), description="CT classifiers, sagittal projection")
@@ -64,15 +72,17 @@ class Settings(Section):
 
     enabled: bool = Field(default=True, description="false switches the plugin off")
     models_folder: Path = Field(
-        default=ROOT / "onnx_models",
+        default=MODELS_FOLDER,
         description="folder of the models; default: `onnx_models` beside `plugin`",
     )
     models: ModelChoice = Field(default=ModelChoice(), description="which models read what")
-    thresholds: dict[str, dict[str, float]] = Field(
+    thresholds: dict[str, dict[str, Probability]] = Field(
         default={}, description='operating points other than the cards\': `{"model": {"CLASS": 0.6}}`'
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="where networks run; `auto` takes CUDA where an NVIDIA driver is"
+        default="auto",
+        description="where networks run; `auto` takes CUDA where an NVIDIA driver is;"
+        " with `cuda` the status says so where they run on the CPU all the same",
     )
     threads: int = Field(
         default=0, ge=0, le=256, description="threads for inference; 0: all cores but one, at least one"
@@ -111,7 +121,10 @@ class Settings(Section):
     )
     language: Literal["en", "pt"] = Field(default="en", description="language of the reports")
     max_instance_mb: int = Field(
-        default=1024, ge=1, description="larger DICOM files are not read into memory; the series fails"
+        default=1024,
+        ge=1,
+        lt=4096,  # Orthanc hands a file over with its length in 32 bits
+        description="larger DICOM files are not read into memory; the series fails",
     )
     institution: str = Field(default="", max_length=64, description="institution that runs the plugin")
     series_metadata: int = Field(
@@ -122,6 +135,11 @@ class Settings(Section):
         description="allow remote access without Orthanc's users, where a proxy asks for passwords",
     )
 
+    @field_validator("models_folder", mode="before")
+    @classmethod
+    def _empty_means_the_default(cls, value: Any) -> Any:
+        return MODELS_FOLDER if value == "" else value
+
     @property
     def inference_threads(self) -> int:
         """Threads for inference, resolved: at least one, by default one core is left to Orthanc."""
@@ -130,13 +148,15 @@ class Settings(Section):
 
 def read_settings(configuration: Mapping[str, Any]) -> Settings:
     """The settings in Orthanc's whole configuration. Raises SettingsError with every wrong key."""
-    section = configuration.get(SECTION, {})
+    spelt = [name for name in (SECTION, SECTION_BY_ENVIRONMENT) if name in configuration]
+    if len(spelt) > 1:
+        raise SettingsError(f"Orthanc's configuration has both {' and '.join(spelt)}: keep one of them")
+    name = spelt[0] if spelt else SECTION
     try:
-        return Settings.model_validate(section)
+        return Settings.model_validate(configuration.get(name, {}))
     except ValidationError as error:
         wrong = (
-            f"{SECTION}{''.join(f'.{part}' for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
+            f"{name}{''.join(f'.{part}' for part in item['loc'])}: {item['msg']}" for item in error.errors()
         )
         raise SettingsError("; ".join(wrong)) from error
 

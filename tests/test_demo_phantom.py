@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
+from pydicom.sr.codedict import codes
 from scipy import ndimage
 
 from demo.phantom import ct, torso, write_ct, write_xray, xray
@@ -50,6 +51,15 @@ def test_the_files_are_valid_dicom(studies: Path) -> None:
     for file in [*sorted((studies / "ct").iterdir())[::60], studies / "xray" / "xray.dcm"]:
         said = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False)
         assert "Error" not in said.stderr + said.stdout
+
+
+def test_the_film_says_postero_anterior_in_words_and_code(studies: Path) -> None:
+    header = pydicom.dcmread(studies / "xray" / "xray.dcm", stop_before_pixels=True)
+    (view,) = header.ViewCodeSequence
+    wanted = codes.cid4010.PosteroAnterior
+    assert (view.CodeValue, view.CodingSchemeDesignator) == (wanted.value, wanted.scheme_designator)
+    assert view.CodeMeaning == wanted.meaning
+    assert header.ViewPosition == "PA"
 
 
 def test_every_file_says_that_it_is_synthetic(studies: Path) -> None:

@@ -185,6 +185,18 @@ def test_a_broken_element_counts_as_missing() -> None:
     assert headers.text(instance.header, "PatientAge") == "040Y"
 
 
+def test_only_the_source_limits_the_size_of_a_file() -> None:
+    """The setting MaxInstanceMb may be above 1024."""
+
+    class Large(bytes):
+        def __len__(self) -> int:
+            return 2 << 30
+
+    data = Large(as_file(xray_dataset(np.zeros((600, 600), np.uint16))))
+    (instance,) = imaging.read_instances(MemorySource({"large": data}))
+    assert instance.has_pixels
+
+
 @pytest.mark.parametrize("data", [b"", b"not dicom at all" * 40])
 def test_what_is_not_dicom_says_so(data: bytes) -> None:
     with pytest.raises(errors.UnreadableInstance, match="cannot be read as DICOM") as caught:

@@ -6,6 +6,7 @@ import string
 
 import pytest
 
+from plugin.domain.kinds import RemarkCode
 from plugin.results.texts import LANGUAGES, Texts, all_texts
 
 
@@ -15,6 +16,11 @@ def places(text: str) -> set[str]:
 
 FROM_CODE = ("remark.", "meaning.")
 """Texts whose English is in the code or in a model's card."""
+
+
+@pytest.mark.parametrize("code", RemarkCode)
+def test_every_remark_has_words_in_the_other_languages(code: RemarkCode) -> None:
+    assert set(all_texts().get(f"remark.{code}", {})) == set(LANGUAGES) - {"en"}
 
 
 @pytest.mark.parametrize("key", sorted(k for k in all_texts() if k.startswith(FROM_CODE)))

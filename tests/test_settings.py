@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plugin.settings import SettingsError, describe, read_settings, table
+from plugin.settings import MODELS_FOLDER, SettingsError, describe, read_settings, table
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -33,11 +33,28 @@ def test_keys_are_in_orthancs_style() -> None:
         ({"Provider": "tpu"}, "ChestAI.Provider"),
         ({"Models": {"Brain": "x"}}, "ChestAI.Models.Brain"),
         ({"SeriesMetadata": 3}, "ChestAI.SeriesMetadata"),
+        ({"Thresholds": {"ct-class-ax-compact": {"COVID": 60}}}, "ChestAI.Thresholds.ct-class-ax-compact.COVID"),
+        ({"Thresholds": {"ct-class-ax-compact": {"COVID": -0.1}}}, "less|greater than or equal to 0"),
+        ({"MaxInstanceMb": 4096}, "ChestAI.MaxInstanceMb"),
     ],
 )
 def test_a_wrong_setting_is_named(section: dict[str, object], words: str) -> None:
     with pytest.raises(SettingsError, match=words.replace(".", r"\.")):
         read_settings({"ChestAI": section})
+
+
+def test_the_environments_spelling_of_the_section_is_read_too() -> None:
+    """Orthanc Team's image turns ORTHANC__CHEST_AI__THREADS=3 into {"ChestAi": {"Threads": 3}}."""
+    assert read_settings({"ChestAi": {"Threads": 3}}).threads == 3
+    with pytest.raises(SettingsError, match=r"ChestAi\.Treads"):
+        read_settings({"ChestAi": {"Treads": 3}})
+    with pytest.raises(SettingsError, match="both ChestAI and ChestAi"):
+        read_settings({"ChestAI": {}, "ChestAi": {"Threads": 3}})
+
+
+def test_an_empty_models_folder_means_the_default() -> None:
+    assert read_settings({"ChestAI": {"ModelsFolder": ""}}).models_folder == MODELS_FOLDER
+    assert read_settings({"ChestAI": {"ModelsFolder": "/srv/models"}}).models_folder == Path("/srv/models")
 
 
 def test_every_setting_says_what_it_does() -> None:

@@ -72,7 +72,7 @@ def write_xray(folder: Path, seed: int) -> int:
     image.BodyPartExamined = "CHEST"
     image.AnatomicRegionSequence = Sequence([_code("51185008", "SCT", "Chest")])
     image.ViewPosition = "PA"
-    image.ViewCodeSequence = Sequence([_code("399348003", "SCT", "postero-anterior")])
+    image.ViewCodeSequence = Sequence([_code("272479007", "SCT", "postero-anterior")])
     image.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence([])
     image.PatientOrientation = ["L", "F"]
     image.PatientOrientationCodeSequence = Sequence([_code("10904000", "SCT", "erect")])

@@ -26,7 +26,6 @@ from plugin.domain.errors import (
 log = logging.getLogger(__name__)
 
 MAX_ELEMENT_BYTES = 64 * 1024
-MAX_FILE_BYTES = 1024**3
 MAX_FRAME_BYTES = 256 * 1024**2
 MAX_VOLUME_VOXELS = 600_000_000
 
@@ -41,7 +40,10 @@ class SeriesSource(Protocol):
         """The instances, in any order."""
 
     def read(self, instance_id: str) -> bytes:
-        """The DICOM file of one instance. Raises LookupError where it no longer exists."""
+        """The DICOM file of one instance.
+
+        Raises LookupError where it no longer exists, TooLarge beyond the source's limit.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +103,8 @@ class CtVolume:
 def read_instances(source: SeriesSource) -> tuple[Instance, ...]:
     """The headers of all instances of a series, one file in memory at a time.
 
-    Raises UnreadableInstance for what is not DICOM, TooLarge for a file over 1 GiB, and LookupError
-    where an instance no longer exists.
+    Raises UnreadableInstance for what is not DICOM, TooLarge for a file beyond the source's limit, and
+    LookupError where an instance no longer exists.
     """
     return tuple(read_instance(source, instance_id) for instance_id in source.instance_ids)
 
@@ -133,9 +135,6 @@ def _is_bulk(dataset: Dataset, tag: BaseTag) -> bool:
 
 def _parse(source: SeriesSource, instance_id: str, *, defer_size: int | None = None) -> Dataset:
     data = source.read(instance_id)
-    if len(data) > MAX_FILE_BYTES:
-        message = f"the file has {len(data)} bytes: limit {MAX_FILE_BYTES}"
-        raise TooLarge(message, instance_id=instance_id)
     try:
         return dcmread(io.BytesIO(data), defer_size=defer_size)
     except MemoryError:
