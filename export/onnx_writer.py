@@ -16,7 +16,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from plugin.models.cards import Card, Pattern, SelfTest, self_test_picture
+from plugin.models.cards import Card
+from plugin.models.selftest import Pattern, SelfTest, self_test_picture
 
 #: Supported by every ONNX Runtime since 1.17.
 OPSET = 20

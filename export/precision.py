@@ -23,7 +23,9 @@ from export.onnx_writer import described, self_test_input, store_as_float16, wri
 from export.precision_report import PRECISIONS, Compared, Cost, Precision, Report, Value
 from export.quantise import quantise
 from plugin.models.cards import Card
-from plugin.models.network import CPU, FloatArray, Model, load_model
+from plugin.models.loading import load_model
+from plugin.models.network import Model
+from plugin.models.session import CPU, FloatArray
 
 _log = logging.getLogger(__name__)
 #: ONNX Runtime then works in the calling thread, whose time is taken; so it is on a host of two cores.

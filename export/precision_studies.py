@@ -31,8 +31,9 @@ from export.precision_report import PRECISIONS, Precision
 from plugin.analysis import preprocess
 from plugin.analysis.segmentation import segment
 from plugin.models.cards import Card, read_card
-from plugin.models.network import FloatArray, prepare
 from plugin.models.network import Model as LoadedModel
+from plugin.models.network import prepare
+from plugin.models.session import FloatArray
 
 _log = logging.getLogger(__name__)
 #: Training pictures that the ranges of int8 are taken from.

@@ -18,7 +18,7 @@ from plugin.models.lineup import Lineup, load_lineup
 from plugin.queue.intake import Intake
 from plugin.queue.ledger import Ledger, State
 from plugin.queue.worker import Worker, step_back
-from plugin.settings import Settings
+from plugin.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from plugin.pacs import Pacs
@@ -89,6 +89,7 @@ class Service:
             "state": state,
             "reason": reason,
             "version": __version__,
+            "modalities": self._modalities(),
             "counts": {state.value: counts.get(state, 0) for state in State},
             "models": [
                 {
@@ -111,6 +112,10 @@ class Service:
         """``GET /ai/models``: the cards of the models in use."""
         return [public_card(model.card) | {"provider": model.provider} for model in self.lineup.models]
 
+    def _modalities(self) -> dict[str, str]:
+        off = self.settings.switched_off
+        return {which.value: f"off: {off[which]}" if which in off else "read" for which in Modality}
+
     def _state(self) -> tuple[str, str | None]:
         if self._disabled is not None:
             return "disabled", self._disabled
@@ -124,6 +129,8 @@ class Service:
         step_back(self.settings.niceness)
         try:
             self._set_up()
+        except SettingsError as error:
+            self._disabled = str(error)
         except sqlalchemy.exc.SQLAlchemyError as error:
             self._disabled = f"the ledger cannot be opened: {error}"
         except Exception as error:  # whatever it is, Orthanc runs on and the status route says it
@@ -144,6 +151,7 @@ class Service:
             return
         for problem in self.lineup.problems:
             log.warning("%s", problem)
+        off = self.settings.switched_off
         ledger = Ledger(self._ledger_url)
         intake = Intake(
             self.pacs,
@@ -151,10 +159,11 @@ class Service:
             stable_age=self._stable_age,
             backlog_days=self.settings.backlog_days,
             xray_modalities=self.settings.xray.modalities,
+            switched_off=off,
         )
         intake.catch_up(self._stop.is_set)
         ledger.restart(
-            lineups={modality: self.lineup.fingerprint(modality) for modality in Modality},
+            lineups={which: self.lineup.fingerprint(which) for which in Modality if which not in off},
             stable_age=self._stable_age,
         )
         self.ledger, self.intake = ledger, intake

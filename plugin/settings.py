@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_pascal
 
+from plugin.domain.kinds import Modality
 from plugin.screening.limits import CtLimits, XrayLimits
 
 SECTION = "ChestAI"
@@ -134,6 +135,17 @@ class Settings(Section):
         default=False,
         description="allow remote access without Orthanc's users, where a proxy asks for passwords",
     )
+
+    @property
+    def switched_off(self) -> dict[Modality, str]:
+        """The modalities that the settings have no model read, and which settings say so."""
+        choice = self.models
+        off: dict[Modality, str] = {}
+        if not any(choice.xray):
+            off[Modality.XRAY] = "Models.Xray is empty"
+        if not any((*choice.ct_axial, *choice.ct_sagittal, choice.ct_segmentation)):
+            off[Modality.CT] = "Models.CtAxial, Models.CtSagittal and Models.CtSegmentation are empty"
+        return off
 
     @field_validator("models_folder", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ import torch
 
 from export import onnx_writer
 from export.networks.attention import AttentionClassifier
-from plugin.models.cards import self_test_picture
+from plugin.models.selftest import self_test_picture
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 SHAPE = (1, 3, 16, 16)

@@ -16,7 +16,7 @@ from torch import nn
 from export.precision import Bench, Cases, measure
 from export.precision_report import PRECISIONS, Precision
 from plugin.models.cards import Card
-from plugin.models.network import FloatArray
+from plugin.models.session import FloatArray
 from tests.test_export_quantise import SHAPE, pictures, small_card, small_network
 
 LABELS = np.array([0, 1] * 20, dtype=np.int64)

@@ -21,7 +21,8 @@ from export.onnx_writer import described, self_test_input, write_card, write_gra
 from export.quantise import FIRST_IN_FLOAT, kept_in_float, quantise
 from plugin.domain.errors import ModelError
 from plugin.models.cards import Card, ModelOutput, OutputClass, read_card
-from plugin.models.network import CPU, load_model
+from plugin.models.loading import load_model
+from plugin.models.session import CPU
 from tests.conftest import ROOT
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

@@ -12,9 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from plugin.domain.errors import ModelError
-from plugin.models.cards import Card, ModelInput, read_card, self_test_picture
+from plugin.models.cards import Card, ModelInput, read_card, read_cards
 from plugin.models.lineup import load_lineup
-from plugin.models.network import available_providers, fingerprint, load_model, prepare, read_cards
+from plugin.models.loading import load_model
+from plugin.models.network import fingerprint, prepare
+from plugin.models.selftest import self_test_picture
+from plugin.models.session import available_providers
 from plugin.settings import read_settings
 from tests.conftest import ROOT
 
@@ -144,7 +147,7 @@ def test_a_card_must_carry_its_folders_name(tmp_path: Path) -> None:
     folder.rename(folder.with_name("renamed"))
     cards, problems = read_cards(folder.parent)
     assert cards == {}
-    assert "renamed" in problems[0]
+    assert SEGMENTER in problems["renamed"]
 
 
 def test_the_input_is_made_as_the_card_says() -> None:

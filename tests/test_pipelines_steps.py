@@ -9,7 +9,9 @@ import pytest
 from plugin.domain.codes import Role
 from plugin.domain.findings import ClassProbability, Severity
 from plugin.models.cards import read_card
-from plugin.models.network import Model, available_providers, load_model
+from plugin.models.loading import load_model
+from plugin.models.network import Model
+from plugin.models.session import available_providers
 from plugin.pipelines import steps
 from plugin.pipelines.reading import Stages
 from plugin.settings import read_settings

@@ -33,8 +33,11 @@ def test_keys_are_in_orthancs_style() -> None:
         ({"Provider": "tpu"}, "ChestAI.Provider"),
         ({"Models": {"Brain": "x"}}, "ChestAI.Models.Brain"),
         ({"SeriesMetadata": 3}, "ChestAI.SeriesMetadata"),
-        ({"Thresholds": {"ct-class-ax-compact": {"COVID": 60}}}, "ChestAI.Thresholds.ct-class-ax-compact.COVID"),
-        ({"Thresholds": {"ct-class-ax-compact": {"COVID": -0.1}}}, "less|greater than or equal to 0"),
+        (
+            {"Thresholds": {"ct-class-ax-compact": {"COVID": 60}}},
+            "ChestAI.Thresholds.ct-class-ax-compact.COVID",
+        ),
+        ({"Thresholds": {"ct-class-ax-compact": {"COVID": -0.1}}}, "greater than or equal to 0"),
         ({"MaxInstanceMb": 4096}, "ChestAI.MaxInstanceMb"),
     ],
 )

@@ -59,3 +59,8 @@ class NoContrast(ImagingError):
     """A CT whose Hounsfield units hardly differ."""
 
     code = RemarkCode.HU_RANGE
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, for a status; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -7,16 +7,16 @@ folder dropped in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plugin.domain.codes import Code, Role
+from plugin.domain.errors import first_line
 from plugin.domain.kinds import Modality
+from plugin.models.selftest import SelfTest
 
 
 class _Strict(BaseModel):
@@ -124,7 +124,8 @@ class ModelOutput(_Strict):
 
     ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters;
     ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, whose spatial mean
-    plus bias is the logit (class activation map, exact for a linear classifier on pooled features).
+    plus bias is the logit (class activation map, exact for a linear classifier on pooled features). Its
+    classes are found by their names: they may be fewer than the logits', in any order.
     """
 
     name: str
@@ -132,6 +133,19 @@ class ModelOutput(_Strict):
     classes: tuple[OutputClass, ...]
     activation: Literal["softmax", "sigmoid", "none"]
     temperature: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _no_class_twice(self) -> ModelOutput:
+        names = [c.name for c in self.classes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"output {self.name} names a class twice")
+        return self
+
+    @model_validator(mode="after")
+    def _softmax_has_a_choice(self) -> ModelOutput:
+        if self.activation == "softmax" and len(self.classes) < 2:
+            raise ValueError(f"output {self.name}: a softmax over one class is always 1")
+        return self
 
 
 class Figure(_Strict):
@@ -144,41 +158,6 @@ class Figure(_Strict):
     measured_on: str
     command: str
     remark: str = ""
-
-
-Pattern = Literal["noise", "squares"]
-#: Pixels along each side of a square of the self-test's picture.
-SQUARE = 16
-
-
-class SelfTest(_Strict):
-    """A seeded input and the expected values of the first output.
-
-    The input is ``numpy.random.default_rng(seed).random``, put through the card's mean and std: ``noise`` of
-    every value, or ``squares`` of 16 pixels of one grey, which are more like a picture: a network without
-    bounds on its features may answer noise with anything. ``expected`` are the first values of the first
-    output, flattened.
-    """
-
-    seed: int
-    pattern: Pattern = "noise"
-    expected: tuple[float, ...]
-    tolerance: float = Field(gt=0)
-
-
-def self_test_picture(
-    seed: int, pattern: Pattern, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]
-) -> npt.NDArray[np.float32]:
-    """The input of a :class:`SelfTest`, of ``shape`` (N, C, H, W)."""
-    draw = np.random.default_rng(seed)
-    if pattern == "noise":
-        values = draw.random(tuple(shape), dtype=np.float32)
-    else:
-        count, _, rows, columns = shape
-        greys = draw.random((count, 1, -(-rows // SQUARE), -(-columns // SQUARE)), dtype=np.float32)
-        values = greys.repeat(SQUARE, axis=2).repeat(SQUARE, axis=3)[:, :, :rows, :columns]
-    offset = np.asarray(mean, dtype=np.float32)[:, None, None]
-    return (values - offset) / np.asarray(std, dtype=np.float32)[:, None, None]
 
 
 class Card(_Strict):
@@ -214,15 +193,57 @@ class Card(_Strict):
         """The output of that meaning, or None."""
         return next((o for o in self.outputs if o.meaning == meaning), None)
 
+    @property
+    def logits(self) -> ModelOutput:
+        """The output that every card has."""
+        return next(o for o in self.outputs if o.meaning == "logits")
+
+    @model_validator(mode="after")
+    def _has_one_output_of_a_meaning(self) -> Card:
+        meanings = [o.meaning for o in self.outputs]
+        if meanings.count("logits") != 1:
+            raise ValueError("a model needs one output whose meaning is logits")
+        if meanings.count("attention") > 1:
+            raise ValueError("a model has at most one output whose meaning is attention")
+        return self
+
     @model_validator(mode="after")
     def _has_the_classes_of_its_task(self) -> Card:
-        logits = self.output("logits")
-        if logits is None:
-            raise ValueError("a model needs an output whose meaning is logits")
-        roles = [c.role for c in logits.classes]
+        roles = [c.role for c in self.logits.classes]
         for role in _ROLES[self.task]:
             if roles.count(role) != 1:
                 raise ValueError(f"a model that can {self.task} needs one class of role {role}")
+        if self.task == "classify" and roles.count("reject") > 1:
+            raise ValueError("a classifier has at most one class of role reject")
+        if self.task == "classify" and "other" not in roles:
+            raise ValueError(
+                "a classifier needs a class of role other, which is called where the finding is not"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shows_the_evidence_for_its_finding(self) -> Card:
+        attention = self.output("attention")
+        if attention is None or self.task != "classify":
+            return self
+        finding = next(c.name for c in self.logits.classes if c.role == "finding")
+        if finding not in (c.name for c in attention.classes):
+            raise ValueError(f"the attention has no class {finding}, which is the finding of the logits")
+        return self
+
+    @model_validator(mode="after")
+    def _reads_what_its_modality_gives(self) -> Card:
+        spec = self.input
+        if self.modality != Modality.CT:
+            if spec.projection is not None:
+                raise ValueError("only a CT has projections")
+            return self
+        if not isinstance(spec.intensity, HuWindow):
+            raise ValueError("a model that reads CT needs input.intensity of rule hu_window")
+        if (self.task == "segment") != (spec.projection is None):
+            raise ValueError("a model that reads CT needs input.projection unless it segments slices")
+        if self.task == "classify" and spec.projection and spec.projection.axis == "orthogonal":
+            raise ValueError("a CT classifier reads one projection, axial or sagittal")
         return self
 
 
@@ -239,6 +260,34 @@ def read_card(folder: Path) -> Card:
     Raises OSError where the file cannot be read and pydantic.ValidationError where it is not a card.
     """
     return Card.model_validate_json((folder / "card.json").read_bytes())
+
+
+def read_cards(folder: Path) -> tuple[dict[str, Card], dict[str, str]]:
+    """Every card of a model folder by name, and by folder what is wrong with those that cannot be read.
+
+    A card must carry the name of its folder.
+    """
+    cards: dict[str, Card] = {}
+    problems: dict[str, str] = {}
+    for path in sorted(folder.glob("*/card.json")):
+        name = path.parent.name
+        try:
+            card = read_card(path.parent)
+        except ValidationError as error:
+            problems[name] = "; ".join(_what_is_wrong(item) for item in error.errors())
+        except (OSError, ValueError) as error:
+            problems[name] = first_line(error)
+        else:
+            if card.name == name:
+                cards[name] = card
+            else:
+                problems[name] = f"its card names it {card.name}"
+    return cards, problems
+
+
+def _what_is_wrong(item: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    return f"{place}: {item['msg']}" if place else str(item["msg"])
 
 
 def public_card(card: Card) -> dict[str, Any]:

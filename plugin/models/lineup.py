@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from plugin.domain.errors import ModelError
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card
-from plugin.models.network import Model, fingerprint, load_models, read_cards
-from plugin.settings import Settings
+from plugin.models.cards import Card, read_cards
+from plugin.models.loading import load_models, with_thresholds
+from plugin.models.network import Model, fingerprint
+from plugin.models.session import CUDA, why_no_cuda
+from plugin.settings import Settings, SettingsError
 
 AUTO = "auto"
 
@@ -40,19 +43,25 @@ ROLES = (XRAY, CT_REJECT, CT_AXIAL, CT_SAGITTAL, CT_SEGMENTATION)
 
 @dataclass(frozen=True, kw_only=True)
 class Lineup:
-    """The loaded models by what they do, and what is wrong with those that are missing."""
+    """The loaded models by what they do, and what was wrong when they were loaded."""
 
     xray: tuple[Model, ...] = ()
     ct_reject: Model | None = None
     ct_classifiers: tuple[Model, ...] = ()
     ct_segmentation: Model | None = None
-    problems: tuple[str, ...] = ()
+    load_problems: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[Model, ...]:
         """Every loaded model."""
         single = tuple(m for m in (self.ct_reject, self.ct_segmentation) if m is not None)
         return (*self.xray, *self.ct_classifiers, *single)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong: with models that are missing, and with models that the GPU has left."""
+        since = (f"model {m.card.name} {m.session.problem}" for m in self.models if m.session.problem)
+        return (*self.load_problems, *since)
 
     def of(self, modality: Modality) -> tuple[Model, ...]:
         """The models that read ``xray`` or ``ct``."""
@@ -64,34 +73,31 @@ class Lineup:
 
 
 def load_lineup(settings: Settings) -> Lineup:
-    """Choose and load the models that the settings ask for; what fails is left out and said."""
-    cards, problems = read_cards(settings.models_folder)
-    choice = settings.models
-    wanted: dict[Role, list[str]] = {}
-    for role, names in (
-        (XRAY, choice.xray),
-        (CT_REJECT, (choice.ct_reject,)),
-        (CT_AXIAL, choice.ct_axial),
-        (CT_SAGITTAL, choice.ct_sagittal),
-        (CT_SEGMENTATION, (choice.ct_segmentation,)),
-    ):
-        chosen, missing = _choose(role, tuple(name for name in names if name), cards)
-        wanted[role] = chosen
-        problems += missing
+    """Choose and load the models that the settings ask for; what fails is left out and said.
+
+    Raises SettingsError where the settings name models or classes that the cards do not have.
+    """
+    cards, broken = read_cards(settings.models_folder)
+    wanted, missing = _choose(settings, cards, broken)
+    in_use = list(dict.fromkeys(name for names in wanted.values() for name in names))
+    _check_thresholds(settings.thresholds, [cards[name] for name in in_use], broken)
     models, failures = load_models(
         settings.models_folder,
-        names=[name for names in wanted.values() for name in names],
+        names=in_use,
         thresholds=settings.thresholds,
         provider=settings.provider,
         threads=settings.inference_threads,
     )
     loaded = {role: tuple(models[n] for n in names if n in models) for role, names in wanted.items()}
+    problems = [f"model {name}: {why}" for name, why in broken.items()] + missing + failures
+    if settings.provider == "cuda":
+        problems += _without_cuda(models.values())
     return Lineup(
         xray=loaded[XRAY],
         ct_reject=next(iter(loaded[CT_REJECT]), None),
         ct_classifiers=loaded[CT_AXIAL] + loaded[CT_SAGITTAL],
         ct_segmentation=next(iter(loaded[CT_SEGMENTATION]), None),
-        problems=tuple(problems + failures),
+        load_problems=tuple(problems),
     )
 
 
@@ -101,20 +107,70 @@ def default_model(role: Role, cards: Iterable[Card]) -> str | None:
     return min(fitting, key=lambda card: (card.default_rank, card.name)).name if fitting else None
 
 
-def _choose(role: Role, names: tuple[str, ...], cards: dict[str, Card]) -> tuple[list[str], list[str]]:
-    """The models for a role and what is wrong with the settings' choice."""
-    default = default_model(role, cards.values())
-    chosen: list[str] = []
-    problems: list[str] = []
-    for name in names:
-        if name == AUTO and default:
-            chosen.append(default)
-        elif name == AUTO:
-            problems.append(f"no model for {role.name} in the model folder")
-        elif name not in cards:
-            problems.append(f"Models.{role.name}: there is no model {name}")
-        elif not role.fits(cards[name]):
-            problems.append(f"Models.{role.name}: {name} is not made for that")
-        else:
-            chosen.append(name)
-    return chosen, problems
+def _choose(
+    settings: Settings, cards: Mapping[str, Card], broken: Mapping[str, str]
+) -> tuple[dict[Role, list[str]], list[str]]:
+    """The names of the models for each role, and what the model folder lacks.
+
+    Raises SettingsError for names that no model of the folder has, or has for another role.
+    """
+    choice = settings.models
+    chosen: dict[Role, list[str]] = {}
+    missing: list[str] = []
+    wrong: list[str] = []
+    for role, names in (
+        (XRAY, choice.xray),
+        (CT_REJECT, (choice.ct_reject,)),
+        (CT_AXIAL, choice.ct_axial),
+        (CT_SAGITTAL, choice.ct_sagittal),
+        (CT_SEGMENTATION, (choice.ct_segmentation,)),
+    ):
+        default = default_model(role, cards.values())
+        fitting = [name for name, card in cards.items() if role.fits(card)]
+        found: list[str] = []
+        for name in dict.fromkeys(name for name in names if name):
+            if name == AUTO and default:
+                found.append(default)
+            elif name == AUTO:
+                missing.append(f"no model for {role.name} in the model folder")
+            elif name in fitting:
+                found.append(name)
+            elif name in cards:
+                wrong.append(f"Models.{role.name}: {name} is not made for that; {_known(fitting)}")
+            elif name not in broken:
+                wrong.append(f"Models.{role.name}: there is no model {name}; {_known(fitting)}")
+        chosen[role] = list(dict.fromkeys(found))
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+    return chosen, missing
+
+
+def _check_thresholds(
+    thresholds: Mapping[str, Mapping[str, float]], cards: Sequence[Card], broken: Mapping[str, str]
+) -> None:
+    """Raise SettingsError where an operating point is set that no model in use has."""
+    by_name = {card.name: card for card in cards}
+    wrong: list[str] = []
+    for name, classes in thresholds.items():
+        if name in by_name:
+            try:
+                with_thresholds(by_name[name], classes)
+            except ModelError as error:
+                wrong.append(f"Thresholds.{name}: {error}")
+        elif name not in broken:
+            wrong.append(f"Thresholds.{name}: no such model is in use; in use are {', '.join(by_name)}")
+    if wrong:
+        raise SettingsError("; ".join(wrong))
+
+
+def _without_cuda(models: Iterable[Model]) -> list[str]:
+    """What to say where the settings want CUDA: nothing if every model got it."""
+    why = why_no_cuda()
+    if why is not None:
+        return [f"Provider is cuda, but the models run on the CPU: {why}"]
+    left = [model.card.name for model in models if model.provider != CUDA]
+    return [f"Provider is cuda, but CUDA could not be started for {', '.join(left)}"] if left else []
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"there are {', '.join(names)}" if names else "the model folder has none"

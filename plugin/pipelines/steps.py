@@ -74,11 +74,12 @@ def classification(model: Model, classes: tuple[ClassProbability, ...]) -> Class
 
 def attention(model: Model, prediction: Prediction, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
     """Where a classifier saw evidence for its finding: [0, 1] over a picture of that shape, or None."""
-    if prediction.attention is None:
+    evidence = model.evidence(prediction)
+    if evidence is None:
         return None
     spec = model.card.input
     return attention_map(
-        prediction.attention[0, model.class_index("finding")],
+        evidence[0],
         rows=shape[0],
         columns=shape[1],
         input_shape=(spec.shape[2], spec.shape[3]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -39,13 +39,17 @@ class Intake:
         stable_age: float,
         backlog_days: float,
         xray_modalities: Sequence[str],
+        switched_off: Mapping[Modality, str],
     ) -> None:
-        """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first."""
+        """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first;
+        ``switched_off``: what is not read at all, and why.
+        """
         self._pacs = pacs
         self._ledger = ledger
         self._stable_age = stable_age
         self._backlog_days = backlog_days
         self._xray_modalities = xray_modalities
+        self._switched_off = switched_off
 
     def catch_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Account for every change that Orthanc has written since the last time."""
@@ -79,6 +83,8 @@ class Intake:
         modality = gate.modality_of(header, self._xray_modalities)
         if modality is None:
             raise NoCandidate(f"modality {record.modality or '(none)'} is not read")
+        if modality in self._switched_off:
+            raise NoCandidate(self._switched_off[modality])
         return modality
 
     def _start(self) -> int:

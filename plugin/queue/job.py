@@ -42,6 +42,10 @@ class Job:
 
     def run(self, entry: Entry) -> None:
         """Read the series unless it was read as it is, with these models, or is gone."""
+        if entry.modality in self._settings.switched_off:
+            log.info("series %s is not read: its modality is switched off since", entry.series)
+            self._ledger.forget(entry.series)
+            return
         if entry.due_at is not None:
             self._stages.timings["wait"] = max(0.0, time.time() - entry.due_at)
         self._stages.enter("header")
