@@ -85,6 +85,8 @@ def test_a_film_of_a_bare_header_passes() -> None:
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "photometric_interpretation"),
         ({"Rows": 511}, "few_rows"),
         ({"Columns": 300}, "few_columns"),
+        ({"SOPClassUID": None}, "sop_class"),
+        ({"Rows": 8193, "Columns": 8193}, "many_pixels"),
         ({"Rows": 1200}, "aspect"),
         ({"Columns": 1201}, "aspect"),
         ({"NumberOfFrames": 2}, "number_of_frames"),
@@ -188,7 +190,12 @@ EVERY_SLICE: list[tuple[dict[str, Any], str]] = [
     ({"BodyPartExamined": "ABDOMEN"}, "body_part"),
     ({"SamplesPerPixel": 3}, "samples_per_pixel"),
     ({"Rows": 255}, "few_rows"),
+    ({"SOPClassUID": None}, "sop_class"),
+    ({"Rows": 4096, "Columns": 4096}, "many_voxels"),
     ({"PixelSpacing": None}, "no_pixel_spacing"),
+    ({"PixelSpacing": [3e-5, 3e-5]}, "pixel_spacing"),
+    ({"PixelSpacing": [1000, 1000]}, "pixel_spacing"),
+    ({"PixelSpacing": [1e6, 1e6]}, "pixel_spacing"),
     ({"RescaleSlope": None}, "no_rescale"),
     ({"RescaleIntercept": None}, "no_rescale"),
     ({"RescaleSlope": 0}, "rescale_slope"),
@@ -221,6 +228,8 @@ def first(keyword: str, value: Any) -> Callable[[list[Any]], None]:
         (first("ImageOrientationPatient", [0.9998, 0.02, 0, -0.02, 0.9998, 0]), "orientation_varies"),
         (first("ImagePositionPatient", [-160, -165.75, 0]), "shifted_slices"),
         (first("ImagePositionPatient", [-165.75, -165.75, 5]), "duplicate_positions"),
+        (first("ImagePositionPatient", [-165.75, -165.75, 1e30]), "no_position"),
+        (first("FrameOfReferenceUID", "1.2.3"), "no_frame_of_reference"),
         (first("ImageType", ["DERIVED", "PRIMARY", "AXIAL"]), "derived_image"),
         (first("BodyPartExamined", "HEAD"), "body_part"),
     ],
@@ -248,6 +257,61 @@ def test_positions(positions: tuple[float, ...], rejected: set[str], warned: set
     verdict, _ = ct(slices(positions))
     assert codes(verdict, Severity.REJECT) == rejected
     assert codes(verdict, Severity.WARN) == warned
+
+
+def test_frames_of_reference_that_differ_reject() -> None:
+    series = slices(FrameOfReferenceUID="1.2.3")
+    assert ct(series)[0].remarks == ()
+    series[7].FrameOfReferenceUID = "1.2.4"
+    assert codes(ct(series)[0]) == {"frame_of_reference_varies"}
+    series[7].FrameOfReferenceUID = ""
+    assert codes(ct(series)[0]) == {"no_frame_of_reference"}
+
+
+def test_slices_too_far_apart_and_series_longer_than_any_body_reject() -> None:
+    assert codes(ct(slices(tuple(np.arange(20) * 10.5)))[0]) == {"slice_distance"}
+    assert codes(ct(slices(tuple(np.arange(40) * 100.0)))[0]) == {"slice_distance", "extent"}
+
+
+def test_the_default_limits_agree() -> None:
+    limits = gate.CtLimits()
+    assert limits.max_slices * 512**2 == limits.max_voxels == imaging.MAX_VOLUME_VOXELS
+    assert gate.XrayLimits().max_pixels ** 2 == imaging.MAX_FILM_PIXELS
+
+
+def test_a_series_beyond_the_memory_limit_is_rejected_with_limit_and_size() -> None:
+    verdict, chosen = ct(slices(), max_voxels=2_000_000)
+    assert chosen == ()
+    assert [remark.message for remark in verdict.remarks] == [
+        "40 slices of 256 x 256 pixels are 2621440 voxels: at most 2000000 are read"
+    ]
+
+
+def stacked(degrees: float, *, sheared: bool) -> list[Any]:
+    """Slices leaning about the left-right axis: stacked along their normal, or along the table."""
+    lean = np.deg2rad(degrees)
+    column, normal = (0, np.cos(lean), np.sin(lean)), np.array([0, -np.sin(lean), np.cos(lean)])
+    series = slices(column=column)
+    for dataset, z in zip(series, POSITIONS, strict=True):
+        corner = np.array(series[0].ImagePositionPatient, dtype=float) * (1, 1, 0)
+        along = np.array([0, 0, z]) if sheared else z * normal
+        dataset.ImagePositionPatient = [f"{value:.6f}" for value in corner + along]
+    return series
+
+
+def test_an_oblique_regular_stack_is_read() -> None:
+    for degrees in (1, 5):
+        assert ct(stacked(degrees, sheared=False))[0].remarks == ()
+
+
+def test_a_tilted_gantry_is_rejected_as_that() -> None:
+    verdict, _ = ct(stacked(8, sheared=True))
+    assert [(remark.code, remark.message) for remark in verdict.remarks] == [
+        (
+            "tilted",
+            "the gantry was tilted by 8.0 degrees, which shears the stack by 27.1 mm: at most 0.5 mm",
+        )
+    ]
 
 
 def test_the_nominal_thickness_is_not_the_spacing() -> None:

@@ -18,11 +18,14 @@ from plugin.dicom import headers
 
 FloatArray = npt.NDArray[np.float64]
 
+FARTHEST_MM = 1e5
+
 
 def orientation(header: Dataset) -> FloatArray | None:
     """Image Orientation (Patient) as (2, 3): along the rows, down the columns; None if unusable.
 
-    The two directions must be of unit length and at right angles (to 1 %).
+    The two directions must be of unit length and at right angles (to 1 %); what is given back is so
+    exactly, that the slices' distances do not take over the error.
     """
     values = headers.numbers(header, "ImageOrientationPatient")
     if len(values) != 6:
@@ -30,13 +33,20 @@ def orientation(header: Dataset) -> FloatArray | None:
     cosines = np.asarray(values, dtype=np.float64).reshape(2, 3)
     if not np.allclose(cosines @ cosines.T, np.eye(2), atol=0.01):
         return None
-    return cosines
+    along = cosines[0] / np.linalg.norm(cosines[0])
+    down = cosines[1] - (cosines[1] @ along) * along
+    return np.stack([along, down / np.linalg.norm(down)])
 
 
 def position(header: Dataset) -> FloatArray | None:
-    """Image Position (Patient), the centre of the first pixel, (3,) in mm; None if unusable."""
+    """Image Position (Patient), the centre of the first pixel, (3,) in mm; None if unusable.
+
+    No scanner's table reaches 100 m: a coordinate beyond that is no position.
+    """
     values = headers.numbers(header, "ImagePositionPatient")
-    return np.asarray(values, dtype=np.float64) if len(values) == 3 else None
+    if len(values) != 3 or max(abs(value) for value in values) > FARTHEST_MM:
+        return None
+    return np.asarray(values, dtype=np.float64)
 
 
 def pixel_spacing(header: Dataset) -> tuple[float, float] | None:
@@ -53,7 +63,8 @@ class Stack:
 
     ``order``: for each slice from the feet to the head, its index among the given headers.
     ``positions``: (slices,) mm along the slices' normal, increasing to the head.
-    ``offsets``: (slices, 2) mm, x and y of Image Position (Patient), in the same order.
+    ``shifts``: (slices, 2) mm, how far each slice is shifted in its own plane (along its rows, down its
+    columns) against the first; 0 where the slices lie exactly above each other, also in an oblique stack.
     ``pixel_spacing``: mm between rows and between columns of a canonical slice.
     ``transposed``, ``flip_rows``, ``flip_columns``: how a source frame becomes a canonical slice:
     transpose first, then reverse the rows, then the columns.
@@ -61,7 +72,7 @@ class Stack:
 
     order: tuple[int, ...]
     positions: FloatArray
-    offsets: FloatArray
+    shifts: FloatArray
     pixel_spacing: tuple[float, float]
     transposed: bool
     flip_rows: bool
@@ -76,6 +87,29 @@ class Stack:
     def spacing(self) -> float:
         """Median distance between neighbouring slices in mm; NaN for a single slice."""
         return float(np.median(self.gaps)) if len(self.positions) > 1 else float("nan")
+
+    @property
+    def lean(self) -> FloatArray:
+        """The part of ``shifts`` that grows evenly from slice to slice, (slices, 2) in mm.
+
+        A gantry that is tilted while the table runs level shears the stack: its slices shift by the
+        tangent of the tilt times their distance.
+        """
+        along = self.positions - self.positions.mean()
+        spread = float(along @ along)
+        if spread == 0:
+            return np.zeros_like(self.shifts)
+        centred = self.shifts - self.shifts.mean(axis=0)
+        slope = along @ centred / spread
+        return np.outer(along, slope)
+
+    @property
+    def tilt(self) -> float:
+        """Angle in degrees between the slices' normal and the line on which the slices are stacked."""
+        height = float(np.ptp(self.positions))
+        if height == 0:
+            return 0.0
+        return float(np.degrees(np.arctan2(np.linalg.norm(np.ptp(self.lean, axis=0)), height)))
 
     @property
     def extent(self) -> float:
@@ -117,15 +151,16 @@ def stack(series: Sequence[Dataset]) -> Stack:
         raise ValueError("a slice has no usable position, orientation or pixel spacing")
     normal = np.cross(cosines[0], cosines[1])
     towards_head = normal if normal[2] >= 0 else -normal
-    offsets = np.stack(known)
-    along = offsets @ towards_head
+    corners = np.stack(known)
+    along = corners @ towards_head
     order = np.argsort(along, kind="stable")
+    in_plane = (corners - corners[order[0]]) @ cosines.T
     transposed = bool(abs(cosines[0, 0]) < abs(cosines[0, 1]))
     columns_run, rows_run = (cosines[1], cosines[0]) if transposed else (cosines[0], cosines[1])
     return Stack(
         order=tuple(int(index) for index in order),
         positions=along[order],
-        offsets=offsets[order, :2],
+        shifts=in_plane[order],
         pixel_spacing=(spacing[1], spacing[0]) if transposed else spacing,
         transposed=transposed,
         flip_rows=bool(rows_run[1] < 0),

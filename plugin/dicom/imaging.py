@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
 
-from plugin.dicom import display, geometry, headers, pixels
-from plugin.domain.errors import (
-    InconsistentPixels,
-    NoContrast,
-    TooLarge,
-    UnreadableInstance,
-    UnusableGeometry,
-)
+from plugin.dicom import geometry, headers
+from plugin.dicom.helper import Budget, helper
+from plugin.domain.errors import InconsistentPixels, NoContrast, TooLarge, UnusableGeometry
 
-log = logging.getLogger(__name__)
-
-MAX_ELEMENT_BYTES = 64 * 1024
-MAX_FRAME_BYTES = 256 * 1024**2
-MAX_VOLUME_VOXELS = 600_000_000
-
-_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+MAX_FILM_PIXELS = 8192**2
+MAX_VOLUME_VOXELS = 2000 * 512**2
+MAX_HEADERS_BYTES = 256 << 20
+"""What the headers of one series may take together."""
 
 
 class SeriesSource(Protocol):
@@ -52,7 +40,7 @@ class Instance:
 
     instance_id: str
     header: Dataset
-    """The dataset with file meta, without pixel data, private elements and elements over 64 KiB."""
+    """What is kept of the dataset, with file meta (see ``plugin.dicom.files.header_of``)."""
     has_pixels: bool
 
 
@@ -103,57 +91,28 @@ class CtVolume:
 def read_instances(source: SeriesSource) -> tuple[Instance, ...]:
     """The headers of all instances of a series, one file in memory at a time.
 
-    Raises UnreadableInstance for what is not DICOM, TooLarge for a file beyond the source's limit, and
-    LookupError where an instance no longer exists.
+    Raises ImagingError (``code`` says why) for what is not DICOM or goes beyond a limit of memory or
+    time, LookupError where an instance no longer exists, OSError as ``plugin.dicom.helper`` does.
     """
-    return tuple(read_instance(source, instance_id) for instance_id in source.instance_ids)
+    budget, instances, size = Budget(len(source.instance_ids)), [], 0
+    for identity in source.instance_ids:
+        header, has_pixels, more = helper.header(source.read(identity), budget=budget, instance_id=identity)
+        size += more
+        if size > MAX_HEADERS_BYTES:
+            raise TooLarge(f"the headers of the series have more than {MAX_HEADERS_BYTES >> 20} MiB")
+        instances.append(Instance(instance_id=identity, header=header, has_pixels=has_pixels))
+    return tuple(instances)
 
 
-def read_instance(source: SeriesSource, instance_id: str) -> Instance:
-    """The header of one instance. Raises as :func:`read_instances`."""
-    dataset = _parse(source, instance_id, defer_size=MAX_ELEMENT_BYTES)
-    header = Dataset()  # a new one: what was parsed holds on to the whole file
-    header.file_meta = dataset.file_meta
-    for tag in list(dataset.keys()):
-        if _is_bulk(dataset, tag):
-            continue
-        try:
-            header[tag] = dataset[tag]
-        except headers.UNREADABLE as error:
-            log.warning("element %s cannot be read and counts as missing: %s", tag, error)
-    has_pixels = any(keyword in dataset for keyword in _PIXEL_KEYWORDS)
-    return Instance(instance_id=instance_id, header=header, has_pixels=has_pixels)
-
-
-def _is_bulk(dataset: Dataset, tag: BaseTag) -> bool:
-    """Pixels, private elements, and what was too large to be read at once."""
-    if tag.is_private or tag.group == 0x7FE0:
-        return True
-    raw = dataset.get_item(tag, keep_deferred=True)
-    return raw is not None and raw.value is None and getattr(raw, "length", 0) > MAX_ELEMENT_BYTES
-
-
-def _parse(source: SeriesSource, instance_id: str, *, defer_size: int | None = None) -> Dataset:
-    data = source.read(instance_id)
-    try:
-        return dcmread(io.BytesIO(data), defer_size=defer_size)
-    except MemoryError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        message = f"the file cannot be read as DICOM: {reason}"
-        raise UnreadableInstance(message, instance_id=instance_id) from error
-
-
-def read_xray(source: SeriesSource, instance: Instance, *, max_bytes: int = MAX_FRAME_BYTES) -> XrayImage:
+def read_xray(source: SeriesSource, instance: Instance, *, max_pixels: int = MAX_FILM_PIXELS) -> XrayImage:
     """Decode a radiograph for display (see ``plugin.dicom.display.display_values``).
 
-    Raises ImagingError where the pixels cannot be read (``code`` says why) or the decoded picture would
-    have more than ``max_bytes``, and LookupError where the instance no longer exists.
+    Raises as :func:`read_instances`, also where the picture would have more than ``max_pixels``.
     """
-    dataset = _parse(source, instance.instance_id)
-    stored = pixels.stored_values(dataset, instance_id=instance.instance_id, max_bytes=max_bytes)
-    return XrayImage(source=instance, pixels=display.display_values(dataset, stored))
+    identity = instance.instance_id
+    data = source.read(identity)
+    film = helper.film(data, budget=Budget(1), instance_id=identity, max_pixels=max_pixels)
+    return XrayImage(source=instance, pixels=film)
 
 
 def read_ct(
@@ -177,14 +136,15 @@ def read_ct(
     hu = np.empty((len(instances), *shape), dtype=np.int16)
     sources = tuple(instances[index] for index in stack.order)
     least, greatest = [], []
+    budget = Budget(len(sources))
     for k, instance in enumerate(sources):
-        dataset = _parse(source, instance.instance_id)
         identity = instance.instance_id
-        stored = pixels.stored_values(dataset, instance_id=identity, max_bytes=MAX_FRAME_BYTES)
-        if stored.shape != (rows, columns):
-            message = f"a slice of {stored.shape} pixels in a series of {(rows, columns)}"
+        frame, low, high = helper.ct_slice(
+            source.read(identity), budget=budget, instance_id=identity, max_pixels=rows * columns
+        )
+        if frame.shape != (rows, columns):
+            message = f"a slice of {frame.shape} pixels in a series of {(rows, columns)}"
             raise InconsistentPixels(message, instance_id=identity)
-        frame, low, high = pixels.hounsfield(dataset, stored)
         least.append(low)
         greatest.append(high)
         hu[k] = stack.canonical(frame)

@@ -49,6 +49,12 @@ class TooLarge(ImagingError):
     code = RemarkCode.TOO_LARGE
 
 
+class TooSlow(ImagingError):
+    """More computing time than a file or a series may take."""
+
+    code = RemarkCode.TOO_SLOW
+
+
 class UnusableGeometry(ImagingError):
     """Slices without a usable position, orientation or pixel spacing."""
 

@@ -83,7 +83,10 @@ def read(request: Request) -> Reading:
     request.stages.enter("classify")
     classified = [_classify(model, projections, volume) for model in lineup.ct_classifiers]
     segmented, measured, remarks = None, None, verdict.remarks
-    if lineup.ct_segmentation is not None:
+    if lineup.ct_segmentation is None:
+        words = "the lungs were not segmented: no network for that is in use"
+        remarks += (steps.warn(RemarkCode.NOT_SEGMENTED, words),)
+    else:
         segmented = _segment(request, lineup.ct_segmentation, volume, projections)
         measured = _measure(lineup.ct_segmentation.algorithm, volume, segmented)
         remarks += tuple(_remarks(measured, volume, segmented))
@@ -124,8 +127,14 @@ def _decode(request: Request, chosen: Sequence[Instance]) -> tuple[CtVolume, dic
             projection.add(k, slice_)
         request.stages.progress((k + 1) / len(chosen))
 
-    least = request.settings.ct.min_hu_range
-    volume = imaging.read_ct(request.source, chosen, on_slice=on_slice, min_hu_range=least)
+    limits = request.settings.ct
+    volume = imaging.read_ct(
+        request.source,
+        chosen,
+        on_slice=on_slice,
+        max_voxels=limits.max_voxels,
+        min_hu_range=limits.min_hu_range,
+    )
     return volume, projections
 
 

@@ -32,7 +32,8 @@ def read(request: Request) -> Reading:
     if not request.lineup.xray:
         raise ModelError("no X-ray classifier is loaded")
     request.stages.enter("decode")
-    image = imaging.read_xray(request.source, chosen[0])
+    most = request.settings.xray.max_pixels
+    image = imaging.read_xray(request.source, chosen[0], max_pixels=most**2)
     request.stages.enter("classify")
     classifications: list[Classification] = []
     attention = None

@@ -52,3 +52,11 @@ def least_size(header: Dataset, min_pixels: int) -> Iterator[Remark]:
         size = headers.number(header, keyword)
         if size is not None and size < min_pixels:
             yield reject(code, f"{keyword} is {size:g}: at least {min_pixels} are needed")
+
+
+def greatest_size(header: Dataset, max_pixels: int) -> Iterator[Remark]:
+    """Rows and Columns against what is read into memory."""
+    rows, columns = (headers.number(header, keyword) or 0 for keyword in ("Rows", "Columns"))
+    if max(rows, columns) > max_pixels:
+        message = f"{rows:g} x {columns:g} pixels: at most {max_pixels} x {max_pixels} are read"
+        yield reject(RemarkCode.MANY_PIXELS, message)

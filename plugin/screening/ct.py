@@ -15,6 +15,10 @@ from plugin.domain.kinds import RemarkCode
 from plugin.screening.common import body_part, grey_image, least_size, reject, shown, warn
 from plugin.screening.limits import CtLimits
 
+PIXEL_SPACING_MM = (0.1, 5.0)
+"""Between these every CT of a body has its pixels; finer or coarser ones are an error of the header."""
+LONGEST_BODY_MM = 3000.0
+
 _REFORMATS = {"MPR", "MIP", "MINIP", "MINMIP", "REFORMATTED", "AVERAGE", "VRT", "VR", "CPR", "SSD"}
 
 
@@ -30,6 +34,8 @@ def remarks(slices: Sequence[Instance], limits: CtLimits) -> Iterator[Remark]:
     yield from _per_slice(series, limits)
     yield from _number_of_slices(series, limits)
     yield from _in_plane(series)
+    yield from _size(series, limits)
+    yield from _frame_of_reference(series)
     yield from _rescale(series)
     yield from _thickness(series, limits)
     yield from _geometry(series, limits)
@@ -41,12 +47,14 @@ def _share(count: int, series: Sequence[object]) -> str:
 
 def _kind_of_objects(slices: Sequence[Instance]) -> Iterator[Remark]:
     series = [instance.header for instance in slices]
-    classes = {headers.text(header, "SOPClassUID") for header in series} - {"", CTImageStorage}
+    classes = {headers.text(header, "SOPClassUID") for header in series} - {CTImageStorage}
+    if "" in classes:
+        yield reject(RemarkCode.SOP_CLASS, "an image has no SOP Class: CT Image Storage is needed")
     if EnhancedCTImageStorage in classes:
         yield reject(
             RemarkCode.ENHANCED_CT, "Enhanced CT (multi-frame) is not read: CT Image Storage is needed"
         )
-    for sop_class in sorted(classes - {EnhancedCTImageStorage}):
+    for sop_class in sorted(classes - {"", EnhancedCTImageStorage}):
         yield reject(
             RemarkCode.SOP_CLASS, f"a SOP Class is {shown(UID(sop_class).name)}: CT Image Storage is needed"
         )
@@ -101,6 +109,12 @@ def _in_plane(series: Sequence[Dataset]) -> Iterator[Remark]:
     """Pixel Spacing, Rows and Columns must be single-valued over the series."""
     if any(geometry.pixel_spacing(header) is None for header in series):
         yield reject(RemarkCode.NO_PIXEL_SPACING, "an image has no usable PixelSpacing")
+    least, greatest = PIXEL_SPACING_MM
+    known = [value for header in series for value in geometry.pixel_spacing(header) or ()]
+    wrong = next((value for value in known if not least <= value <= greatest), None)
+    if wrong is not None:
+        message = f"PixelSpacing is {wrong:g} mm: {least:g} to {greatest:g} mm are possible in a body"
+        yield reject(RemarkCode.PIXEL_SPACING, message)
 
     def spacing(header: Dataset) -> Hashable:
         return tuple(round(value, 4) for value in headers.numbers(header, "PixelSpacing"))
@@ -116,6 +130,32 @@ def _in_plane(series: Sequence[Dataset]) -> Iterator[Remark]:
         count = len({value(header) for header in series})
         if count > 1:
             yield reject(code, f"{what} has {count} values in the series: one is needed")
+
+
+def _size(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
+    """The memory that the series would take, before any of it is taken."""
+    rows, columns = (
+        int(max(headers.number(header, keyword) or 0 for header in series)) for keyword in ("Rows", "Columns")
+    )
+    voxels = len(series) * rows * columns
+    if voxels > limits.max_voxels:
+        message = f"{len(series)} slices of {rows} x {columns} pixels are {voxels} voxels"
+        yield reject(RemarkCode.MANY_VOXELS, f"{message}: at most {limits.max_voxels} are read")
+
+
+def _frame_of_reference(series: Sequence[Dataset]) -> Iterator[Remark]:
+    """Positions can be compared only within one frame of reference (DICOM PS3.3 C.7.4.1.1.1).
+
+    Where no image names any, the series is taken for one.
+    """
+    named = [headers.text(header, "FrameOfReferenceUID") for header in series]
+    without, values = named.count(""), len(set(named) - {""})
+    if values > 1:
+        message = f"FrameOfReferenceUID has {values} values in the series: one is needed"
+        yield reject(RemarkCode.FRAME_OF_REFERENCE_VARIES, message)
+    if values and without:
+        message = f"no FrameOfReferenceUID in {_share(without, series)}, while the others name one"
+        yield reject(RemarkCode.NO_FRAME_OF_REFERENCE, message)
 
 
 def _rescale(series: Sequence[Dataset]) -> Iterator[Remark]:
@@ -171,16 +211,29 @@ def _positions(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     if distinct < len(stack.positions):
         message = f"{distinct} distinct slice positions for {len(stack.positions)} images"
         yield reject(RemarkCode.DUPLICATE_POSITIONS, message)
-    shift = float(np.ptp(stack.offsets, axis=0).max())
-    if shift > limits.max_shift_mm:
-        message = f"the slices are shifted in x or y by up to {shift:.2f} mm"
-        yield reject(RemarkCode.SHIFTED_SLICES, f"{message}: at most {limits.max_shift_mm:g} mm")
+    yield from _shifts(stack, limits)
     yield from _spacing(stack, limits)
     length = f"the slices cover {stack.extent:.0f} mm"
-    if stack.extent < limits.min_extent_mm:
+    if stack.extent > LONGEST_BODY_MM:
+        yield reject(RemarkCode.EXTENT, f"{length}: no body has more than {LONGEST_BODY_MM:g} mm")
+    elif stack.extent < limits.min_extent_mm:
         yield reject(RemarkCode.SHORT_EXTENT, f"{length}: at least {limits.min_extent_mm:g} mm are needed")
-    if stack.extent > limits.max_extent_mm:
+    elif stack.extent > limits.max_extent_mm:
         yield warn(RemarkCode.LONG_EXTENT, f"{length}: more than a chest ({limits.max_extent_mm:g} mm)")
+
+
+def _shifts(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
+    """Slices must lie above each other along their normal, whichever way that points."""
+    most = f"at most {limits.max_shift_mm:g} mm"
+    single, sheared = (float(np.ptp(part, axis=0).max()) for part in (stack.shifts - stack.lean, stack.lean))
+    if single > limits.max_shift_mm:
+        message = (
+            f"the slices are shifted in their plane by up to {np.ptp(stack.shifts, axis=0).max():.2f} mm"
+        )
+        yield reject(RemarkCode.SHIFTED_SLICES, f"{message}: {most}")
+    elif sheared > limits.max_shift_mm:
+        message = f"the gantry was tilted by {stack.tilt:.1f} degrees, which shears the stack"
+        yield reject(RemarkCode.TILTED, f"{message} by {sheared:.1f} mm: {most}")
 
 
 def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
@@ -189,6 +242,9 @@ def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     if gaps.size == 0:
         return
     median = float(np.median(gaps))
+    if median > limits.max_slice_thickness_mm:
+        message = f"the slices lie {median:.1f} mm apart: at most {limits.max_slice_thickness_mm:g} mm"
+        yield reject(RemarkCode.SLICE_DISTANCE, message)
     missing = int(np.count_nonzero(gaps >= limits.missing_slice_gap * median))
     if missing:
         message = f"{missing} gaps, the widest of {gaps.max():.2f} mm, where slices lie {median:.2f} mm apart"

@@ -18,7 +18,7 @@ from plugin.dicom import headers
 from plugin.dicom.imaging import Instance
 from plugin.domain.findings import Remark
 from plugin.domain.kinds import RemarkCode
-from plugin.screening.common import body_part, grey_image, least_size, reject, shown, warn
+from plugin.screening.common import body_part, greatest_size, grey_image, least_size, reject, shown, warn
 from plugin.screening.limits import XrayLimits
 
 _ACCEPTED = {ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation}
@@ -108,11 +108,9 @@ def _kind_of_object(instance: Instance) -> Iterator[Remark]:
         yield reject(
             RemarkCode.FOR_PROCESSING, "the SOP Class is Digital X-Ray For Processing: raw detector data"
         )
-    elif sop_class and sop_class not in _ACCEPTED:
-        yield reject(
-            RemarkCode.SOP_CLASS,
-            f"the SOP Class is {shown(UID(sop_class).name)}: CR or DX For Presentation is needed",
-        )
+    elif sop_class not in _ACCEPTED:
+        named = f"the SOP Class is {shown(UID(sop_class).name)}" if sop_class else "there is no SOP Class"
+        yield reject(RemarkCode.SOP_CLASS, f"{named}: CR or DX For Presentation is needed")
     if headers.text(header, "PresentationIntentType") == "FOR PROCESSING":
         yield reject(
             RemarkCode.PRESENTATION_INTENT, "PresentationIntentType is FOR PROCESSING: raw detector data"
@@ -130,6 +128,7 @@ def _kind_of_object(instance: Instance) -> Iterator[Remark]:
 
 def _size(header: Dataset, limits: XrayLimits) -> Iterator[Remark]:
     yield from least_size(header, limits.min_pixels)
+    yield from greatest_size(header, limits.max_pixels)
     rows, columns = headers.number(header, "Rows"), headers.number(header, "Columns")
     if rows and columns and not limits.min_aspect <= rows / columns <= limits.max_aspect:
         yield reject(
