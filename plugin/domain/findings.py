@@ -57,6 +57,8 @@ class Algorithm:
     sha256: str
     provider: str
     """ONNX Runtime's execution provider that ran it, such as ``CPUExecutionProvider``."""
+    operating_points: tuple[tuple[str, float], ...] = ()
+    """The class and its threshold (called at or above), in the order of the network's classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,17 +149,20 @@ class Findings:
     """All that was found in one series.
 
     ``lungs`` is None for an X-ray, and for a CT in which no lungs were found (a remark says so).
+    ``screening`` is the network that accepted or rejected the series, None where none was asked.
     """
 
     modality: Modality
     classifications: tuple[Classification, ...] = ()
     lungs: LungMeasurements | None = None
     remarks: tuple[Remark, ...] = field(default=())
+    screening: Algorithm | None = None
 
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
         """Every network that contributed, once, in the order of use."""
-        used = [c.algorithm for c in self.classifications]
+        used = [self.screening] if self.screening is not None else []
+        used += [c.algorithm for c in self.classifications]
         if self.lungs is not None:
             used.append(self.lungs.algorithm)
         return tuple(dict.fromkeys(used))

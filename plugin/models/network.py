@@ -85,6 +85,7 @@ class Model:
             manufacturer=card.manufacturer,
             sha256=card.sha256,
             provider=self.provider,
+            operating_points=tuple((c.name, c.threshold) for c in self.classes),
         )
 
     def prepare(self, *pictures: preprocess.NumberArray) -> FloatArray:
