@@ -28,7 +28,7 @@ LARGEST = (1200, 1287)
 ATTENTION = (900, 900)
 LONGEST_SEQUENCE = 2
 SIDE_BY_SIDE = (1600, 940)
-FINDINGS = "Findings in the lungs"
+FINDINGS = "Opacities in the lungs"
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not DIST.is_dir(), reason=f"OHIF is not in {DIST} (./run test fetches it)"),
 ]
 
-RIGHT, LEFT, FINDINGS = "Right lung", "Left lung", "Findings in the lungs"
+RIGHT, LEFT, FINDINGS = "Right lung", "Left lung", "Opacities in the lungs"
 EDGE = 80
 """Along the edges of its window the viewer writes words of its own, in blue, on so many pixels."""
 

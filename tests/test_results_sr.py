@@ -186,7 +186,10 @@ def test_course_over_time() -> None:
             pytest.approx(measurements().percent - HISTORY[-1].percent, abs=1e-6),
         ),
     ]
-    assert "Change since 2024-05-02: −3.7 percentage points" in texts(ds, "Summary")[0]
+    assert (
+        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (−3.7 percentage points)."
+        in texts(ds, "Summary")[0]
+    )
 
 
 def test_every_group_is_shown_somewhere() -> None:
@@ -235,9 +238,9 @@ def test_without_regions_a_whole_image_is_shown() -> None:
 
 def test_no_lungs_and_no_findings_are_said_in_words() -> None:
     none = replace(ct_findings(), lungs=None)
-    assert "No lungs were found" in texts(ct_report(none, tied=False), "Summary")[0]
+    assert "not segmented" in texts(ct_report(none, tied=False), "Summary")[0]
     clear = replace(ct_findings(), lungs=measurements((2000.0, 0.0), (1800.0, 0.0)))
-    assert "No findings were segmented in the lungs (3800 mL)" in texts(ct_report(clear), "Summary")[0]
+    assert "No opacities found; small ones may be missed" in texts(ct_report(clear), "Summary")[0]
 
 
 def test_what_the_segmentation_lacks_is_said() -> None:
@@ -254,14 +257,14 @@ def test_what_the_segmentation_lacks_is_said() -> None:
     )
     ds = build_sr(sources=source.sources, segmentation=seg, **common)  # type: ignore[arg-type]
     empty, label_map = texts(ds, "Comment")
-    assert empty.endswith("Findings in the lungs.")
-    assert "without the findings" in label_map
+    assert empty.endswith("Opacities in the lungs.")
+    assert "leave the opacities out" in label_map
     assert "Referenced Segment" not in str(group(ds, "findings"))
     assert "Referenced Segment" in str(group(ds, "lung-left"))
 
 
 def test_disagreeing_classifiers_are_pointed_out() -> None:
-    assert "The classifiers disagree." in texts(ct_report(), "Summary")[0]
+    assert "one of two classifiers agrees" in texts(ct_report(), "Summary")[0]
 
 
 def test_a_three_class_xray() -> None:
@@ -304,7 +307,7 @@ def test_a_rejected_series() -> None:
     assert coded(group(ds, "quality"), "Imaging Series Quality") == [
         "Unusable - Quality renders image unusable"
     ]
-    assert texts(ds, "Summary")[0].startswith("The series was not read: A lateral view.")
+    assert texts(ds, "Summary")[0].startswith("This series was not analysed. A lateral view.")
 
 
 def test_it_is_an_unverified_tid_1500_with_an_image_library() -> None:
@@ -327,7 +330,7 @@ def test_the_language_is_said_and_used() -> None:
     ds = ct_report(label=label)
     assert ds.ContentSequence[0].ConceptCodeSequence[0].CodeValue == "pt-BR"
     assert texts(ds, "Summary")[0] == summarise(ct_findings(), label.texts, HISTORY)
-    assert "Os achados ocupam 8,8 % de ambos os pulmões" in texts(ds, "Summary")[0]
+    assert "Opacidades marcadas: 380 mL (8,8 % dos pulmões)" in texts(ds, "Summary")[0]
 
 
 def test_predecessors() -> None:

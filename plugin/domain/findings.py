@@ -46,9 +46,41 @@ class Verdict:
         return Verdict(remarks=self.remarks + other.remarks)
 
 
+BORDERLINE = 0.05
+"""A probability nearer than this to its operating point is borderline."""
+
+
+class FigureKind(StrEnum):
+    """What a measured figure of a network tells a reader of its results."""
+
+    SENSITIVITY = "sensitivity"
+    SPECIFICITY = "specificity"
+    VOLUME_BIAS_ML = "volume_bias_ml"
+    """Mean error of the findings' volume in mL, below 0 where they are measured too small."""
+    VOLUME_BIAS_POINTS = "volume_bias_points"
+    """The same in percentage points of the lung."""
+    OVERLAP = "overlap"
+    """Mean Dice coefficient of the findings with experts' outlines, 0 to 1."""
+    FALSE_SHARE = "false_share"
+    """Percentage of the lung that is marked on average where no findings are expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A figure from a network's card: its value, its 95 % interval where there is one, on how many."""
+
+    kind: FigureKind
+    value: float
+    interval: tuple[float, float] | None
+    n: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """Which network said something: DICOM TID 4019 Algorithm Identification, and the file behind it."""
+    """Which network said something: DICOM TID 4019 Algorithm Identification, and the file behind it.
+
+    ``measured``: what its card measured of it at the operating points in use.
+    """
 
     name: str
     version: str
@@ -59,6 +91,11 @@ class Algorithm:
     """ONNX Runtime's execution provider that ran it, such as ``CPUExecutionProvider``."""
     operating_points: tuple[tuple[str, float], ...] = ()
     """The class and its threshold (called at or above), in the order of the network's classes."""
+    measured: tuple[Measured, ...] = ()
+
+    def figure(self, kind: FigureKind) -> Measured | None:
+        """The measured figure of that kind, or None."""
+        return next((figure for figure in self.measured if figure.kind == kind), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +134,11 @@ class Classification:
     def positive(self) -> bool:
         """True when the finding was called."""
         return self.called == self.finding.name
+
+    @property
+    def borderline(self) -> bool:
+        """True when the finding's probability is so near to its operating point that it could tip."""
+        return abs(self.finding.probability - self.finding.threshold) < BORDERLINE
 
 
 class Side(StrEnum):
@@ -148,7 +190,8 @@ class LungMeasurements:
 class Findings:
     """All that was found in one series.
 
-    ``lungs`` is None for an X-ray, and for a CT in which no lungs were found (a remark says so).
+    ``lungs`` is None for an X-ray, for a CT that no network segmented, and for one in which no lungs were
+    found (a remark says so).
     ``screening`` is the network that accepted or rejected the series, None where none was asked.
     """
 
@@ -157,6 +200,11 @@ class Findings:
     lungs: LungMeasurements | None = None
     remarks: tuple[Remark, ...] = field(default=())
     screening: Algorithm | None = None
+
+    @property
+    def codes(self) -> frozenset[RemarkCode]:
+        """The codes of all remarks."""
+        return frozenset(remark.code for remark in self.remarks)
 
     @property
     def algorithms(self) -> tuple[Algorithm, ...]:
@@ -184,6 +232,7 @@ def _classification_json(classification: Classification) -> dict[str, Any]:
         "projection": classification.projection,
         "called": classification.called,
         "positive": classification.positive,
+        "borderline": classification.borderline,
         "probabilities": {c.name: round(c.probability, 4) for c in classification.classes},
         "thresholds": {c.name: c.threshold for c in classification.classes},
     }

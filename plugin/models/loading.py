@@ -53,9 +53,10 @@ def load_model(
     answer that the card expects; OSError and ValueError (pydantic's included) for a card that cannot
     be read.
     """
-    card = with_thresholds(read_card(folder), thresholds)
+    shipped = read_card(folder)
+    card = with_thresholds(shipped, thresholds)
     session = Session(folder / card.file, sha256=card.sha256, providers=providers, threads=threads)
-    model = Model(card=card, session=session)
+    model = Model(card=card, session=session, as_measured=card == shipped)
     self_test(model)
     return model
 

@@ -21,6 +21,7 @@ from plugin.models.cards import (
     OutputClass,
     Percentiles,
 )
+from plugin.models.figures import measured
 from plugin.models.session import FloatArray, Session
 
 
@@ -38,10 +39,14 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A loaded network with its card. Safe to run from several threads."""
+    """A loaded network with its card. Safe to run from several threads.
+
+    ``as_measured``: whether it runs at the operating points at which the card's figures were measured.
+    """
 
     card: Card
     session: Session
+    as_measured: bool = True
 
     @property
     def provider(self) -> str:
@@ -86,6 +91,7 @@ class Model:
             sha256=card.sha256,
             provider=self.provider,
             operating_points=tuple((c.name, c.threshold) for c in self.classes),
+            measured=measured(card) if self.as_measured else (),
         )
 
     def prepare(self, *pictures: preprocess.NumberArray) -> FloatArray:

@@ -20,7 +20,7 @@ from plugin.domain.findings import Findings
 from plugin.results import pictures as pic
 from plugin.results.common import SeriesLabel, finish, read_text, source_identity
 from plugin.results.identity import Identity
-from plugin.results.summary import answer, meaning
+from plugin.results.summary import opinion
 from plugin.results.texts import Texts
 
 LONGEST_SIDE = 1280
@@ -84,11 +84,7 @@ def overlay(
 
 
 def _strip(width: int, findings: Findings, texts: Texts) -> npt.NDArray[np.uint8]:
-    lines = [texts("disclaimer")]
-    for classification in findings.classifications:
-        finding = classification.finding
-        probability = texts.percent(100 * finding.probability)
-        lines.insert(0, f"{meaning(finding.meaning, texts)}: {answer(classification, texts)}, {probability}")
+    lines = [*(opinion(said, texts) for said in findings.classifications), texts("disclaimer")]
     font = _fitting_font(lines, width)
     line_height = round(font.size * 1.45)
     strip = Image.new("RGB", (width, line_height * len(lines) + line_height // 2), (0, 0, 0))

@@ -1,67 +1,68 @@
-"""What was found in a few sentences, the same in the SR and on the PDF."""
+"""What was found in a few sentences, the same in the SR and on the PDF.
+
+In the order in which a radiologist asks: the opacities, what the classifiers make of them, what cannot be
+told, and how good the networks were where they were measured.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 
-from plugin.domain.findings import Classification, Findings, LungMeasurements, Remark, Severity
+from plugin.domain.findings import BORDERLINE, Classification, Findings, LungMeasurements, Remark
 from plugin.domain.kinds import Modality, RemarkCode
+from plugin.results.performance import performance
+from plugin.results.statement import Answer, Statement, Tone, cut, rejected, spread, state
 from plugin.results.texts import Texts
 
-_SAID_ANYWAY = {RemarkCode.NO_LUNGS, RemarkCode.NO_FINDINGS}
+_SAID_ANYWAY = {
+    RemarkCode.NO_LUNGS,
+    RemarkCode.NOT_SEGMENTED,
+    RemarkCode.NO_FINDINGS,
+    RemarkCode.FINDINGS_NOT_CALLED,
+}
+
+_MARKS = {Answer.MARKED, Answer.FEW_MARKED, Answer.NONE_MARKED}
+"""The answers that come from outlines."""
 
 
-class Tone(StrEnum):
-    """How a headline is to be taken."""
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Where an earlier result is written: the four UIDs that a reference to its Structured Report needs."""
 
-    CALM = "calm"
-    NOTICE = "notice"
-    ALERT = "alert"
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """An earlier result of the same patient: the day of its images, and the percentage of both lungs
-    that the findings took (0 to 100)."""
+    """An earlier result of the same person: the day of its images and the opacities in their lungs.
+
+    Percentages 0 to 100 of both lungs and of each, None where they are not known; ``report`` is the
+    Structured Report that says so, None where the PACS no longer holds it.
+    """
 
     day: date
     percent: float
-
-
-def rejected(findings: Findings) -> bool:
-    """True when a remark ended the reading."""
-    return any(remark.severity is Severity.REJECT for remark in findings.remarks)
-
-
-def uncalled(findings: Findings) -> bool:
-    """True where the segmentation marks much of the lungs (a remark says so) that no classifier calls."""
-    return findings.lungs is not None and any(
-        remark.code == RemarkCode.FINDINGS_NOT_CALLED for remark in findings.remarks
-    )
+    right_percent: float | None = None
+    left_percent: float | None = None
+    findings_ml: float | None = None
+    report: Report | None = None
 
 
 def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
-    """The answer in one line, without a full stop, and how it is to be taken.
-
-    Never calm where the segmentation marks what no classifier calls.
-    """
-    if rejected(findings):
-        return texts("headline.rejected"), Tone.ALERT
-    if uncalled(findings):
-        return texts("headline.uncalled"), Tone.NOTICE
-    if not findings.classifications:
-        return texts("headline.no_classifier"), Tone.CALM
-    first, count = findings.classifications[0], len(findings.classifications)
-    positive = sum(c.positive for c in findings.classifications)
-    tone = Tone.ALERT if positive else Tone.CALM
-    words = meaning(first.finding.meaning, texts)
-    if count == 1:
-        return texts("headline.one", meaning=words, answer=answer(first, texts)), tone
-    key = "all" if positive == count else "some" if positive else "none"
-    return texts(f"headline.{key}", meaning=words, positive=positive, count=count), tone
+    """The answer in one line, without a full stop, and how it is to be taken."""
+    said = state(findings)
+    words = _answer_words(said, findings, texts)
+    if findings.lungs is not None and said.classifiers:
+        words = f"{words}; {_agreement(said, texts)}"
+    elif findings.modality == Modality.CT and said.answer is not Answer.REJECTED:
+        words = f"{words}; {texts(_without_lungs(findings))}"
+    return words, said.tone
 
 
 def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
@@ -69,31 +70,41 @@ def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
     remarks = " ".join(sentence(remark, texts) for remark in noted(findings))
     if rejected(findings):
         return f"{texts('summary.rejected', reasons=remarks)} {texts('disclaimer')}"
-    parts = [narrative(findings, texts, history)]
+    parts = [
+        f"{headline(findings, texts)[0]}.",
+        *(opinion(classification, texts) for classification in findings.classifications),
+        narrative(findings, texts, history),
+        *measured(findings, texts),
+    ]
     if remarks:
         parts.append(texts("summary.remarks", remarks=remarks))
-    return " ".join([*parts, texts("disclaimer")])
+    return " ".join(part for part in [*parts, texts("disclaimer")] if part)
 
 
 def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
-    """What was found and measured, without the remarks and the warning; empty for a rejected series."""
+    """What the findings do not tell, and how they compare with earlier ones; without the headline and the
+    numbers, which stand beside it. Empty for a rejected series."""
     if rejected(findings):
         return ""
-    parts = [f"{headline(findings, texts)[0]}."] if uncalled(findings) else []
-    parts += [_call(classification, texts) for classification in findings.classifications]
-    if len({c.positive for c in findings.classifications}) > 1:
-        parts.append(texts("summary.disagree"))
-    if findings.modality == Modality.CT:
-        parts.append(_lungs(findings.lungs, texts))
+    parts = [texts(f"untold.{key}", band=texts.number(100 * BORDERLINE)) for key in _untold(findings)]
     if findings.lungs is not None and history:
         parts.append(course_sentence(findings.lungs.percent, history, texts))
     return " ".join(parts)
 
 
+def measured(findings: Findings, texts: Texts) -> list[str]:
+    """How good each network was where it was measured, a sentence each; those without figures say so."""
+    return [
+        texts("measured.of", model=algorithm.name, figures=performance(algorithm, texts))
+        for algorithm in findings.algorithms
+    ]
+
+
 def noted(findings: Findings) -> list[Remark]:
     """The remarks to be noted: without those that the results say anyway, as what was found."""
-    said = _SAID_ANYWAY | {RemarkCode.FINDINGS_NOT_CALLED} if uncalled(findings) else _SAID_ANYWAY
-    return [remark for remark in findings.remarks if remark.code not in said]
+    if rejected(findings):
+        return list(findings.remarks)
+    return [remark for remark in findings.remarks if remark.code not in _SAID_ANYWAY]
 
 
 def sentence(remark: Remark, texts: Texts) -> str:
@@ -108,18 +119,48 @@ def meaning(words: str, texts: Texts) -> str:
     return texts.optional(f"meaning.{words}", words)
 
 
+def opinion(classification: Classification, texts: Texts) -> str:
+    """What one classifier says, with its score and its operating point."""
+    return texts(
+        "summary.opinion",
+        model=classification.algorithm.name,
+        where=where(classification, texts),
+        answer=answer(classification, texts),
+        score=score(classification, texts),
+        threshold=operating_point(classification, texts),
+    )
+
+
 def answer(classification: Classification, texts: Texts) -> str:
-    """Whether the finding was called, in words; names the class that was called instead where one was."""
-    if classification.positive:
-        return texts("summary.positive")
-    if len(classification.classes) > 2:
-        return texts("summary.other", called=classification.called)
-    return texts("summary.negative")
+    """Whether the finding was called, in words: positive, negative, or borderline on one side."""
+    said = "positive" if classification.positive else "negative"
+    return texts(f"answer.borderline_{said}" if classification.borderline else f"answer.{said}")
+
+
+def score(classification: Classification, texts: Texts) -> str:
+    """The finding's score from 0 to 100; near the operating point with a decimal, rounded away from it, so
+    that a negative score never reads like the operating point."""
+    value = round(100 * classification.finding.probability, 6)
+    if not classification.borderline:
+        return texts.score(value)
+    away = math.ceil if classification.positive else math.floor
+    return texts.number(away(round(10 * value, 4)) / 10, 1)
+
+
+def operating_point(classification: Classification, texts: Texts) -> str:
+    """The score from which on the finding is called, rounded up to one decimal."""
+    value = math.ceil(round(1000 * classification.finding.threshold, 4)) / 10
+    return texts.number(value, 0 if value.is_integer() else 1)
 
 
 def where(classification: Classification, texts: Texts) -> str:
     """What the classifier looked at: a projection of the CT, or the X-ray."""
     return texts(f"projection.{classification.projection or 'none'}")
+
+
+def extent(findings: Findings, texts: Texts) -> str:
+    """What percentages are of: the lungs, or as much of them as the images hold."""
+    return texts("extent.imaged" if cut(findings) else "extent.whole")
 
 
 def latest(history: Sequence[Earlier]) -> Earlier:
@@ -130,39 +171,77 @@ def latest(history: Sequence[Earlier]) -> Earlier:
 def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) -> str:
     """The change in the percentage of lung involved since the last of the earlier results."""
     before = latest(history)
-    change = percent - before.percent
-    sign = "+" if change > 0 else "−" if change < 0 else ""
     return texts(
         "summary.course",
         date=texts.date(before.day),
-        change=f"{sign}{texts.number(abs(change), 1)}",
+        change=texts.signed(percent - before.percent, 1),
         before=texts.percent(before.percent, 1),
+        now=texts.percent(percent, 1),
     )
 
 
-def _call(classification: Classification, texts: Texts) -> str:
-    finding = classification.finding
-    return texts(
-        "summary.call",
-        meaning=meaning(finding.meaning, texts),
-        answer=answer(classification, texts),
-        probability=texts.percent(100 * finding.probability),
-        threshold=texts.percent(100 * finding.threshold),
-        where=where(classification, texts),
-        model=classification.algorithm.name,
-    )
+def _answer_words(said: Statement, findings: Findings, texts: Texts) -> str:
+    if said.answer in _MARKS:
+        return _marked(said.answer, findings, findings.lungs, texts)
+    if said.answer in {Answer.REJECTED, Answer.NOTHING_SAID}:
+        return texts(f"headline.{said.answer}")
+    finding = findings.classifications[0].finding
+    if of_pneumonia(finding.meaning):
+        words = texts(f"headline.{said.answer}")
+    else:
+        words = texts(f"headline.any.{said.answer}", meaning=meaning(finding.meaning, texts))
+    if said.answer is Answer.SUSPECTED and said.positive < said.classifiers:
+        words = f"{words} ({texts('agree.many', positive=said.positive, count=said.classifiers)})"
+    return words
 
 
-def _lungs(lungs: LungMeasurements | None, texts: Texts) -> str:
-    if lungs is None:
-        return texts("summary.no_lungs")
-    if lungs.findings_ml <= 0:
-        return texts("summary.clear", volume=texts.number(lungs.volume_ml))
+def of_pneumonia(words: str) -> bool:
+    """Whether a card means by its finding the opacities of a pneumonia as in COVID-19."""
+    return "opacit" in words.lower() and "covid" in words.lower()
+
+
+def _marked(said: Answer, findings: Findings, lungs: LungMeasurements | None, texts: Texts) -> str:
+    if lungs is None or said is Answer.NONE_MARKED:
+        return texts("headline.none_marked")
     return texts(
-        "summary.lungs",
+        f"headline.{said}",
+        volume=texts.volume(lungs.findings_ml),
         percent=texts.percent(lungs.percent, 1),
-        findings=texts.number(lungs.findings_ml),
-        volume=texts.number(lungs.volume_ml),
-        right=texts.percent(lungs.right.percent, 1),
-        left=texts.percent(lungs.left.percent, 1),
+        extent=extent(findings, texts),
+        side=texts(f"spread.{spread(lungs)}"),
     )
+
+
+def _agreement(said: Statement, texts: Texts) -> str:
+    """How many classifiers see opacities, as a clause after what is marked."""
+    kind = "suspect" if said.answer is Answer.NONE_MARKED else "agree"
+    if said.classifiers == 1:
+        return texts(f"{kind}.only_yes" if said.positive else f"{kind}.only_no")
+    if said.classifiers == 2:
+        return texts(f"{kind}.{('neither', 'one_of_two', 'both')[said.positive]}")
+    return texts(f"{kind}.many", positive=said.positive, count=said.classifiers)
+
+
+def _without_lungs(findings: Findings) -> str:
+    """Why a CT has no volumes, where it has none; otherwise that no classifier was in use."""
+    if findings.lungs is not None:
+        return "headline.no_classifier"
+    return "headline.no_lungs" if RemarkCode.NO_LUNGS in findings.codes else "headline.not_segmented"
+
+
+def _untold(findings: Findings) -> list[str]:
+    """What a reader has to know that the findings do not tell, by the names of the sentences."""
+    said = state(findings)
+    seen = said.answer in {Answer.MARKED, Answer.SUSPECTED, Answer.BORDERLINE}
+    keys = []
+    if seen:
+        keys.append("cause_xray" if findings.modality == Modality.XRAY else "cause_ct")
+    if said.answer in {Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}:
+        keys.append("not_ruled_out")
+    if said.answer in _MARKS and said.answer is not Answer.NONE_MARKED and said.positive < said.classifiers:
+        keys.append("outlines_firmer")
+    if any(classification.borderline for classification in findings.classifications):
+        keys.append("borderline")
+    if findings.lungs is not None and cut(findings):
+        keys.append("cut")
+    return keys

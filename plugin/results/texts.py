@@ -62,6 +62,23 @@ class Texts:
             return f"> {self.number(100 - least, digits)} %"
         return f"{self.number(value, digits)} %"
 
+    def score(self, value: float) -> str:
+        """A score from 0 to 100 as a whole number; a small one is never shown as 0, nor a high one as 100."""
+        return self.percent(value).removesuffix(" %")
+
+    def signed(self, value: float, digits: int = 0) -> str:
+        """A number with its sign, 0 without one."""
+        text = self.number(abs(value), digits)
+        if float(text.replace(",", ".")) == 0:
+            return text
+        return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}"
+
+    def volume(self, millilitres: float) -> str:
+        """A volume in mL as a whole number, below 10 mL with a decimal; never shown as none."""
+        if 0 < millilitres < 0.1:
+            return f"< {self.number(0.1, 1)}"
+        return self.number(millilitres, 1 if millilitres < 10 else 0)
+
     def date(self, day: date) -> str:
         """A date as ISO 8601 writes it, which reads the same in every country."""
         return day.isoformat()

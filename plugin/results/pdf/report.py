@@ -1,6 +1,6 @@
 """The report as Encapsulated PDF: one page a reader takes in within ten seconds.
 
-DICOM PS3.3 Section A.45.1. The page itself is set by ``pdf_answer``, ``pdf_ct`` and ``pdf_xray``.
+DICOM PS3.3 Section A.45.1. The page itself is set by ``head``, ``answer``, ``ct``, ``xray`` and ``foot``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from plugin.domain.findings import Findings
 from plugin.domain.kinds import Modality
 from plugin.results.common import SeriesLabel, finish, source_identity
 from plugin.results.identity import Identity
-from plugin.results.pdf import answer, ct, volumes, xray
+from plugin.results.pdf import answer, ct, foot, head, volumes, xray
 from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf.xray import XrayMaterial
@@ -76,12 +76,12 @@ def render(
         author=f"{label.model_name} {label.software_version}",
         language={"en": "en", "pt": "pt-BR"}[label.language],
     )
-    y = answer.header(page, source, findings.modality, label)
+    y = head.header(page, source, findings.modality, label)
     y = answer.answer(page, y, findings, texts)
     words = narrative(findings, texts, history)
-    bottom = answer.provenance_top(findings)
-    limit = bottom - answer.words_height(page, words)
-    y = answer.remarks(page, y, limit - _LEAST_BODY, findings, texts)
+    bottom = foot.reliability_top(page, findings, texts)
+    limit = bottom - foot.untold_height(page, words)
+    y = foot.remarks(page, y, limit - _LEAST_BODY, findings, texts)
     room = limit - y
     if isinstance(material, XrayMaterial):
         y = xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
@@ -89,9 +89,9 @@ def render(
         current = _current(findings, patient, identity)
         ct_part = ct.CtPart(material=material, lungs=findings.lungs, current=current, history=history)
         y = ct.part(page, Area(LEFT, y, WIDTH, room), ct_part, texts)
-    answer.in_words(page, y, bottom, words, texts)
-    answer.provenance(page, findings, texts)
-    answer.footer(page, source, identity, label)
+    foot.untold(page, y, bottom, words, texts)
+    foot.reliability(page, findings, texts)
+    foot.footer(page, source, identity, label)
     return page.finished(identity.created)
 
 

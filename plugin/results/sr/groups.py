@@ -41,7 +41,8 @@ from plugin.domain.findings import (
 from plugin.results import concepts
 from plugin.results.identity import Identity
 from plugin.results.sr.regions import KeyRegion, whole_image
-from plugin.results.summary import meaning, noted, rejected, where
+from plugin.results.statement import rejected
+from plugin.results.summary import meaning, noted, where
 from plugin.results.texts import Texts
 
 _REGIONS = ("lungs", "lung-right", "lung-left", "findings")
