@@ -55,7 +55,7 @@ def wait_until_loaded(server: OrthancServer) -> Mapping[str, Any]:
     started = time.monotonic()
     while True:
         status: Mapping[str, Any] = server.get("/ai/status")
-        if not str(status["reason"]).startswith("starting"):
+        if status["state"] != "starting":
             return status
         if time.monotonic() - started > LOADING_SECONDS:
             raise TimeoutError(f"the plugin is not ready after {LOADING_SECONDS} s: {status['reason']}")

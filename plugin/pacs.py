@@ -21,6 +21,9 @@ from plugin.domain.errors import TooLarge
 
 _CHANGES_PAGE = 500
 
+_IDENTITY_PROPERTY = 4207
+"""Number of the global property in Orthanc's index that tells this Orthanc from others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -172,6 +175,19 @@ class Pacs:
             "|".join(str(identifier).strip() for identifier in identifiers).encode()
         ).hexdigest()
         return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+    @staticmethod
+    def identity() -> str | None:
+        """What tells this Orthanc from others, kept in its index; None before :meth:`keep_identity`."""
+        return str(orthanc.GetGlobalProperty(_IDENTITY_PROPERTY, "")) or None
+
+    @staticmethod
+    def keep_identity(identity: str) -> None:
+        """Keep in Orthanc's index what tells it from others. Raises OSError where Orthanc cannot."""
+        try:
+            orthanc.SetGlobalProperty(_IDENTITY_PROPERTY, identity)
+        except orthanc.OrthancException as error:
+            raise OSError(f"Orthanc did not keep its identity: {error}") from error
 
     @staticmethod
     def set_metric(name: str, value: float) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
+import uuid
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy.exc
+from sqlalchemy.exc import SQLAlchemyError
 
 from plugin import __version__
 from plugin.domain.kinds import Modality
 from plugin.models.cards import public_card
 from plugin.models.lineup import Lineup, load_lineup
+from plugin.queue.database import Unavailable, reason, set_aside
 from plugin.queue.intake import Intake
 from plugin.queue.ledger import Ledger, State
+from plugin.queue.schema import LedgerError, UnusableLedger
 from plugin.queue.worker import Worker, step_back
 from plugin.settings import Settings, SettingsError
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 15.0
+
+_LEDGER_SECONDS = 2.0
+"""How long to wait for a ledger that does not answer, before it is tried again at the start."""
 
 
 class Service:
@@ -43,9 +49,12 @@ class Service:
         self._worker: Worker | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._deleted: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._deleted: deque[str] = deque()
+        self._starting = threading.Lock()
         self._disabled: str | None = None
-        self._started = False
+        self._awaited = "the models are being loaded"
+        self._trouble: str | None = None
+        self._caught_up = False
         self._thread = threading.Thread(target=self._run, name="chest-ai-intake", daemon=True)
 
     def start(self) -> None:
@@ -58,17 +67,20 @@ class Service:
 
     def deleted(self, series: str) -> None:
         """Note that Orthanc has deleted a series."""
-        self._deleted.put(series)
+        self._deleted.append(series)
         self._wake.set()
 
     def stop(self) -> None:
         """End within a bounded time; what was being read is given back to the ledger."""
         self._stop.set()
         self._wake.set()
-        if self._worker is not None:
-            self._worker.stop(_STOP_SECONDS)
+        with self._starting:  # from here on no worker starts any more
+            worker = self._worker
+        ended = worker is None or worker.stop(_STOP_SECONDS)
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
+        if self.ledger is not None and ended and not self._thread.is_alive():
+            self.ledger.close()
 
     def request(self, series: str) -> None:
         """Read a series again, now.
@@ -77,17 +89,23 @@ class Service:
         RuntimeError while the plugin does not read.
         """
         if self.ledger is None or self.intake is None or self._worker is None:
-            raise RuntimeError(self.status()["reason"] or "the plugin is starting")
+            raise RuntimeError(self._state()[1])
         self.ledger.request(series, self.intake.modality(series))
         self._worker.wake()
 
     def status(self) -> dict[str, Any]:
         """``GET /ai/status``."""
-        counts: Mapping[State, int] = self.ledger.counts() if self.ledger else {}
-        state, reason = self._state()
+        state, why = self._state()
+        counts: Mapping[State, int | None] = {}
+        if self.ledger is not None:
+            try:
+                counts = self.ledger.counts()
+            except SQLAlchemyError as error:
+                counts = dict.fromkeys(State)
+                state, why = "degraded", why or f"the ledger cannot be read: {reason(error)}"
         return {
             "state": state,
-            "reason": reason,
+            "reason": why,
             "version": __version__,
             "modalities": self._modalities(),
             "counts": {state.value: counts.get(state, 0) for state in State},
@@ -119,20 +137,23 @@ class Service:
     def _state(self) -> tuple[str, str | None]:
         if self._disabled is not None:
             return "disabled", self._disabled
-        if not self._started:
-            return "degraded", "starting: models are being loaded, and what is owed is looked up"
-        if self.lineup.problems:
-            return "degraded", "; ".join(self.lineup.problems)
-        return "ready", None
+        if self._worker is None:
+            return "starting", self._awaited
+        trouble = self._worker.trouble
+        problems = [*self.lineup.problems]
+        if trouble is not None:
+            problems.append(f"the ledger cannot be written: {trouble}; it is tried again until it can")
+        if self._trouble is not None:
+            problems.append(self._trouble)
+        return ("degraded", "; ".join(problems)) if problems else ("ready", None)
 
     def _run(self) -> None:
         step_back(self.settings.niceness)
         try:
-            self._set_up()
-        except SettingsError as error:
+            if self._load_models() and not self._stop.is_set():
+                self._begin(self._open_ledger())
+        except (SettingsError, LedgerError) as error:
             self._disabled = str(error)
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            self._disabled = f"the ledger cannot be opened: {error}"
         except Exception as error:  # whatever it is, Orthanc runs on and the status route says it
             log.exception("the plugin cannot start")
             self._disabled = f"cannot start: {type(error).__name__}: {error}"
@@ -140,49 +161,96 @@ class Service:
             log.error("disabled: %s", self._disabled)
             return
         while not self._stop.is_set():
+            self._look()
             self._wake.wait(self.settings.poll_seconds)
             self._wake.clear()
-            self._look()
 
-    def _set_up(self) -> None:
+    def _load_models(self) -> bool:
         self.lineup = load_lineup(self.settings)
         if not self.lineup.models:
             self._disabled = "; ".join(self.lineup.problems) or "the settings choose no models"
-            return
+            return False
         for problem in self.lineup.problems:
             log.warning("%s", problem)
+        return True
+
+    def _open_ledger(self) -> Ledger | None:
+        """The ledger, as soon as its database answers; None where Orthanc stops before.
+
+        Raises LedgerError where waiting is no help.
+        """
+        while not self._stop.is_set():
+            try:
+                return self._ledger()
+            except Unavailable as error:
+                awaited = f"the ledger cannot be opened: {reason(error)}; it is tried again until it can"
+                if awaited != self._awaited:
+                    log.error("%s", awaited)
+                self._awaited = awaited
+                self._stop.wait(_LEDGER_SECONDS)
+        return None
+
+    def _ledger(self) -> Ledger:
+        owner = self.pacs.identity()
+        if owner is None:
+            owner = str(uuid.uuid4())
+            self.pacs.keep_identity(owner)
+        try:
+            ledger = Ledger(self._ledger_url, owner=owner)
+        except UnusableLedger as error:
+            if self.settings.broken_ledger != "renew":
+                raise
+            aside = set_aside(self._ledger_url, time.strftime("%Y%m%dT%H%M%S"))
+            log.warning("%s. That is done: it lies at %s", error, aside)
+            ledger = Ledger(self._ledger_url, owner=owner)
         off = self.settings.switched_off
-        ledger = Ledger(self._ledger_url)
+        ledger.restart(
+            lineups={which: self.lineup.fingerprint(which) for which in Modality if which not in off}
+        )
+        return ledger
+
+    def _begin(self, ledger: Ledger | None) -> None:
+        """Let what the last process left be read, while what happened since is still being looked up."""
+        if ledger is None:
+            return
         intake = Intake(
             self.pacs,
             ledger,
             stable_age=self._stable_age,
             backlog_days=self.settings.backlog_days,
             xray_modalities=self.settings.xray.modalities,
-            switched_off=off,
+            switched_off=self.settings.switched_off,
         )
-        intake.catch_up(self._stop.is_set)
-        ledger.restart(
-            lineups={which: self.lineup.fingerprint(which) for which in Modality if which not in off},
-            stable_age=self._stable_age,
-        )
-        self.ledger, self.intake = ledger, intake
-        self._worker = Worker(self.pacs, ledger, self.lineup, self.settings)
-        self._worker.start()
-        self._started = True
+        with self._starting:
+            self.ledger, self.intake = ledger, intake
+            if not self._stop.is_set():
+                self._worker = Worker(self.pacs, ledger, self.lineup, self.settings)
+                self._worker.start()
 
     def _look(self) -> None:
         if self.intake is None or self._worker is None or self.ledger is None or self._stop.is_set():
             return
         try:
-            while not self._deleted.empty():
-                self.intake.forget_deleted(self._deleted.get())
-            self.intake.catch_up(self._stop.is_set)
+            while self._deleted:
+                self.intake.forget_deleted(self._deleted[0])
+                self._deleted.popleft()  # not before the ledger knows
+            self.intake.catch_up(self._stop.is_set, self._worker.wake)
+            if not self._caught_up and not self._stop.is_set():
+                self.ledger.expect_no_announcement(self._stable_age)
+                self._caught_up = True
             self._worker.wake()
-            for state, count in self.ledger.counts().items():
-                self.pacs.set_metric(f"ai_series_{state.value}", count)
-            due = self.ledger.next_due()
-            late = 0.0 if due is None else max(0.0, time.time() - due)
-            self.pacs.set_metric("ai_oldest_waiting_seconds", late)
-        except Exception:  # the intake must outlive anything, such as a full disk
-            log.exception("Orthanc's changes cannot be read; trying again")
+            self._tell_metrics(self.ledger)
+        except Exception as error:  # the intake must outlive anything, such as a full disk
+            trouble = f"Orthanc's changes cannot be read: {reason(error)}"
+            if trouble != self._trouble:  # else a full disk fills further, with one trace every few seconds
+                log.exception("Orthanc's changes cannot be read; trying again")
+            self._trouble = trouble
+        else:
+            self._trouble = None
+
+    def _tell_metrics(self, ledger: Ledger) -> None:
+        for state, count in ledger.counts().items():
+            self.pacs.set_metric(f"ai_series_{state.value}", count)
+        due = ledger.next_due()
+        late = 0.0 if due is None else max(0.0, time.time() - due)
+        self.pacs.set_metric("ai_oldest_waiting_seconds", late)

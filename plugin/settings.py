@@ -94,6 +94,11 @@ class Settings(Section):
     ledger: str = Field(
         default="", description="SQLAlchemy URL; empty: an SQLite file in Orthanc's index directory"
     )
+    broken_ledger: Literal["stop", "renew"] = Field(
+        default="stop",
+        description="what happens where the ledger is damaged or of a newer version; `stop` disables the"
+        " plugin, `renew` sets the ledger aside and makes it up anew from what Orthanc holds",
+    )
     backlog_days: float = Field(
         default=7, ge=0, description="at the first start, series received up to so many days ago are read too"
     )

@@ -80,6 +80,7 @@ class FakeOrthanc(types.ModuleType):
         self._files: dict[str, bytes] = {}
         self._changes: list[dict[str, Any]] = []
         self._hooks: list[_Hook] = []
+        self._properties: dict[int, str] = {}
 
     # What a test tells it
 
@@ -166,6 +167,14 @@ class FakeOrthanc(types.ModuleType):
     def SetMetricsValue(self, name: str, value: float, _kind: Any) -> None:  # noqa: N802
         """Set a metric."""
         self.metrics[name] = value
+
+    def GetGlobalProperty(self, number: int, default: str) -> str:  # noqa: N802
+        """A global property of the index."""
+        return self._properties.get(number, default)
+
+    def SetGlobalProperty(self, number: int, value: str) -> None:  # noqa: N802
+        """Keep a global property in the index."""
+        self._properties[number] = value
 
     def LogInfo(self, message: str) -> None:  # noqa: N802
         """Log nothing."""

@@ -31,8 +31,7 @@ def wait_ready(pacs: Pacs) -> dict[str, Any]:
 
     def loaded() -> dict[str, Any] | None:
         answer = status(pacs)
-        starting = answer["state"] == "degraded" and "starting" in str(answer["reason"])
-        return None if starting else answer
+        return None if answer["state"] == "starting" else answer
 
     return dict(wait_until(loaded, seconds=60, what="the models"))
 

@@ -62,7 +62,7 @@ def test_a_kill_while_running_leaves_the_series_due(url: str, ledger: Ledger) ->
     ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
     assert ledger.claim() is not None
     again = Ledger(url)  # a second process after a kill
-    again.restart(lineups={"ct": "m", "xray": "m"}, stable_age=60)
+    again.restart(lineups={"ct": "m", "xray": "m"})
     entry = again.claim()
     assert entry is not None
     assert entry.attempts == 2
@@ -72,7 +72,7 @@ def test_a_kill_while_running_leaves_the_series_due(url: str, ledger: Ledger) ->
 def test_a_kill_before_stability_leaves_the_series_due_after_the_stable_age(ledger: Ledger) -> None:
     ledger.advance(1, {SERIES: "ct"}, {SERIES: None})
     before = time.time()
-    ledger.restart(lineups={}, stable_age=30)
+    ledger.expect_no_announcement(30)
     due = ledger.next_due()
     assert due is not None
     assert 29 < due - before < 32
@@ -134,9 +134,9 @@ def test_a_failure_is_tried_again_with_other_models_only(ledger: Ledger) -> None
     for series, state in ((SERIES, State.FAILED), (OTHER, State.DONE)):
         ledger.claim()
         _settle(ledger, series, state)
-    ledger.restart(lineups={"ct": "m", "xray": "x"}, stable_age=1)
+    ledger.restart(lineups={"ct": "m", "xray": "x"})
     assert ledger.claim() is None
-    ledger.restart(lineups={"ct": "m2", "xray": "x"}, stable_age=1)
+    ledger.restart(lineups={"ct": "m2", "xray": "x"})
     entry = ledger.claim()
     assert entry is not None
     assert entry.series == SERIES

@@ -51,12 +51,18 @@ class Intake:
         self._xray_modalities = xray_modalities
         self._switched_off = switched_off
 
-    def catch_up(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Account for every change that Orthanc has written since the last time."""
+    def catch_up(
+        self, stopping: Callable[[], bool] = lambda: False, noted: Callable[[], None] = lambda: None
+    ) -> None:
+        """Account for every change that Orthanc has written since the last time.
+
+        ``noted`` is called after each page of them, as it may have made series due.
+        """
         position = self._start()
         while not stopping():
             changes, last, done = self._pacs.changes(position)
             self._account(changes, last)
+            noted()
             position = last
             if done:
                 break

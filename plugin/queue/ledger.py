@@ -12,105 +12,102 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
-from plugin.domain.kinds import Modality
-from plugin.queue.tables import METADATA, POSITION, SERIES, SETTLED, Entry, State, entry_of
+from plugin.queue import rows
+from plugin.queue.database import Database, reads, writes
+from plugin.queue.tables import POSITION, SERIES, Entry, LastTry, State, entry_of
 
-__all__ = ["Entry", "Ledger", "State"]
+__all__ = ["Entry", "LastTry", "Ledger", "State"]
+
+_CHANGES, _RECOVERY = "changes", "recovery"
 
 
-class Ledger:
-    """The ledger over one database. Every method is one short transaction; safe from several threads."""
+class Ledger(Database):
+    """The ledger over one database. Every method is one short transaction; safe from several threads.
 
-    def __init__(self, url: str) -> None:
-        """Open (and create) the ledger at an SQLAlchemy URL. Raises sqlalchemy.exc.SQLAlchemyError."""
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _set_up_sqlite)
-            sa.event.listen(self._engine, "begin", _begin_writing)
-        METADATA.create_all(self._engine)
+    Every method but :meth:`claim` may be called a second time with the same arguments: nobody knows whether
+    a commit that was answered by an error has arrived.
+    """
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._engine.dispose()
-
-    def position(self) -> int | None:
+    @reads
+    def position(self, connection: Connection) -> int | None:
         """The last position in Orthanc's changes that has been accounted for; None at the first start."""
-        with self._engine.begin() as connection:
-            value = connection.scalar(sa.select(POSITION.c.value).where(POSITION.c.name == "changes"))
-        return None if value is None else int(value)
+        return rows.position_of(connection, _CHANGES)
 
-    def advance(self, position: int, noted: Mapping[str, str], due: Mapping[str, float | None]) -> None:
+    @writes
+    def advance(
+        self,
+        connection: Connection,
+        position: int,
+        noted: Mapping[str, str],
+        due: Mapping[str, float | None],
+    ) -> None:
         """Account for changes up to ``position`` in one transaction.
 
         ``noted``: series with their modality that have new content; ``due``: when each is to be read
-        (None while it is still being received). A series that is running is due again afterwards.
+        (None while it is still being received). Their attempts are counted anew. A series that is running
+        is due again afterwards.
         """
         now = time.time()
-        with self._engine.begin() as connection:
-            for series, modality in noted.items():
-                self._note(connection, series, modality, due.get(series), now)
-            changed = connection.execute(
-                sa.update(POSITION).where(POSITION.c.name == "changes").values(value=position)
-            )
-            if changed.rowcount == 0:
-                connection.execute(sa.insert(POSITION).values(name="changes", value=position))
+        for series, modality in noted.items():
+            rows.note(connection, series, modality, due.get(series), now)
+        rows.set_position(connection, _CHANGES, position)
 
-    def request(self, series: str, modality: str) -> None:
+    @writes
+    def request(self, connection: Connection, series: str, modality: str) -> None:
         """Ask for a series to be read now, whatever is known of it, with its attempts counted anew."""
         now = time.time()
-        with self._engine.begin() as connection:
-            self._note(connection, series, modality, now, now)
-            self._update(connection, series, forced=True, attempts=0)
+        rows.note(connection, series, modality, now, now)
+        rows.update(connection, series, forced=True)
 
     def claim(self) -> Entry | None:
         """Take the series that is due: X-rays first, for they take a second, then by the time due.
 
-        It is ``running`` from now on, and this counts as an attempt. The entry given tells when it was
-        due.
+        A series that is owed a last try is taken when no other is due or waits to be tried again. It is
+        ``running`` from now on, and this counts as an attempt. The entry given tells when it was due, and
+        how it stood with its last try before.
         """
         now = time.time()
-        x_rays_first = sa.case((SERIES.c.modality == Modality.XRAY, 0), else_=1)
-        choice = (
-            sa.select(SERIES)
-            .where(SERIES.c.state == State.WAITING, SERIES.c.due_at <= now)
-            .order_by(x_rays_first, SERIES.c.due_at)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        with self._engine.begin() as connection:
-            row = connection.execute(choice).mappings().first()
-            if row is None:
-                return None
-            values = {
-                "state": State.RUNNING,
-                "due_at": None,
-                "attempts": row["attempts"] + 1,
-            }
-            self._update(connection, row["series"], **values)
-            return entry_of({**row, **values, "due_at": row["due_at"]})
+        return self._claim(now) if self._is_due(now) else None
 
-    def begin(self, series: str, content: str) -> float:
+    @reads
+    def _is_due(self, connection: Connection, now: float) -> bool:
+        return connection.execute(rows.due_now(now).limit(1)).first() is not None
+
+    @writes
+    def _claim(self, connection: Connection, now: float) -> Entry | None:
+        choice = rows.due_now(now).limit(1).with_for_update(skip_locked=True)
+        row = connection.execute(choice).mappings().first()
+        if row is None or (row["last_try"] == LastTry.OWED and rows.others_wait(connection)):
+            return None
+        values = {"state": State.RUNNING, "due_at": None, "attempts": row["attempts"] + 1}
+        begun = LastTry.BEGUN if row["last_try"] is not None else None
+        rows.update(connection, row["series"], **values, last_try=begun)
+        return entry_of({**row, **values, "due_at": row["due_at"]})
+
+    @writes
+    def begin(self, connection: Connection, series: str, content: str) -> float:
         """Say which content is being read; the time that dates its results (the first time it was)."""
         now = time.time()
-        with self._engine.begin() as connection:
-            row = self._row(connection, series)
-            if row is not None and row["content"] == content and row["content_at"] is not None:
-                return float(row["content_at"])
-            self._update(connection, series, content=content, content_at=now)
+        row = rows.row_of(connection, series)
+        if row is not None and row["content"] == content and row["content_at"] is not None:
+            return float(row["content_at"])
+        rows.update(connection, series, content=content, content_at=now)
         return now
 
-    def storing(self, series: str, instances: Sequence[str]) -> None:
+    @writes
+    def storing(self, connection: Connection, series: str, instances: Sequence[str]) -> None:
         """Remember, before they are stored, the Orthanc instances that are about to be."""
-        with self._engine.begin() as connection:
-            row = self._row(connection, series)
-            if row is not None:
-                known = dict.fromkeys([*row["stored"], *instances])
-                self._update(connection, series, stored=list(known))
+        row = rows.row_of(connection, series)
+        if row is not None:
+            known = dict.fromkeys([*row["stored"], *instances])
+            rows.update(connection, series, stored=list(known))
 
+    @writes
     def settle(
         self,
+        connection: Connection,
         series: str,
         state: State,
         *,
@@ -120,148 +117,168 @@ class Ledger:
         error: str | None = None,
     ) -> None:
         """End a reading. A series that got new content meanwhile stays waiting, with this outcome kept."""
-        with self._engine.begin() as connection:
-            row = self._row(connection, series)
-            if row is None:
-                return
-            again = row["state"] == State.WAITING
-            self._update(
-                connection,
-                series,
-                state=State.WAITING if again else state,
-                attempts=0 if again else row["attempts"],
-                forced=again and row["forced"],
-                models=models,
-                outcome=outcome,
-                stored=list(stored),
-                error=error,
-            )
+        row = rows.row_of(connection, series)
+        if row is None:
+            return
+        again = row["state"] == State.WAITING
+        rows.update(
+            connection,
+            series,
+            state=State.WAITING if again else state,
+            forced=again and row["forced"],
+            last_try=row["last_try"] if state == State.FAILED and not again else None,
+            models=models,
+            outcome=outcome,
+            stored=list(stored),
+            error=error,
+        )
 
-    def retry(self, series: str, error: str, delay: float) -> None:
-        """Give a failed attempt back, to be tried again after ``delay`` seconds."""
-        with self._engine.begin() as connection:
-            row = self._row(connection, series)
-            if row is None:
-                return
-            due = row["due_at"] if row["state"] == State.WAITING else time.time() + delay
-            self._update(connection, series, state=State.WAITING, due_at=due, error=error)
+    @writes
+    def retry(
+        self, connection: Connection, series: str, error: str, delay: float, *, last_try: bool = False
+    ) -> None:
+        """Let a series be tried again after ``delay`` seconds; with ``last_try`` for the last time, alone."""
+        row = rows.row_of(connection, series)
+        if row is None:
+            return
+        values: dict[str, Any] = {"error": error}
+        if row["state"] == State.RUNNING:
+            values |= {"state": State.WAITING, "due_at": time.time() + delay}
+            if last_try:  # the claim that found the attempts used up was none
+                values |= {"last_try": LastTry.OWED, "attempts": row["attempts"] - 1}
+        rows.update(connection, series, **values)
 
-    def give_back(self, series: str) -> None:
+    @writes
+    def give_back(self, connection: Connection, series: str) -> None:
         """Give back a series whose reading was stopped by a shutdown: this attempt does not count."""
-        with self._engine.begin() as connection:
-            row = self._row(connection, series)
-            if row is not None:
-                attempts = max(0, row["attempts"] - 1)
-                values = {"state": State.WAITING, "attempts": attempts}
-                self._update(connection, series, **values, due_at=row["due_at"] or time.time())
+        rows.give_back(connection, SERIES.c.series == series)
 
-    def forget(self, series: str) -> None:
+    def take_back(self) -> list[str]:
+        """Make due what is ``running`` while nothing is being read; those series.
+
+        Only for the one worker, between two readings: such a series was taken by a claim whose answer was
+        lost. That attempt does not count.
+        """
+        return self._take_back() if self._is_running() else []
+
+    @reads
+    def _is_running(self, connection: Connection) -> bool:
+        return connection.execute(sa.select(SERIES.c.series).where(rows.RUNNING).limit(1)).first() is not None
+
+    @writes
+    def _take_back(self, connection: Connection) -> list[str]:
+        stale = list(connection.scalars(sa.select(SERIES.c.series).where(rows.RUNNING)))
+        rows.give_back(connection, rows.RUNNING)
+        return stale
+
+    @writes
+    def forget(self, connection: Connection, series: str) -> None:
         """Drop a series that Orthanc no longer holds."""
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(SERIES).where(SERIES.c.series == series))
+        connection.execute(sa.delete(SERIES).where(SERIES.c.series == series))
 
-    def restart(self, *, lineups: Mapping[str, str], stable_age: float) -> None:
+    @writes
+    def restart(self, connection: Connection, *, lineups: Mapping[str, str]) -> None:
         """Put right what the last process left, at start.
 
-        What was running is due at once. What was being received is due after ``stable_age`` seconds,
-        since Orthanc announces no stability for what it received before it was killed. What failed
-        with other models is tried again (``lineups``: today's fingerprint by modality).
+        What was running is due at once. What failed with other models is tried again (``lineups``: today's
+        fingerprint by modality); what ended Orthanc, once and alone.
         """
         now = time.time()
-        with self._engine.begin() as connection:
-            update = sa.update(SERIES)
-            connection.execute(
-                update.where(SERIES.c.state == State.RUNNING).values(
-                    state=State.WAITING, due_at=now, updated_at=now
-                )
+        due = {"state": State.WAITING, "due_at": now, "updated_at": now}
+        connection.execute(sa.update(SERIES).where(rows.RUNNING).values(due))
+        for modality, models in lineups.items():
+            failed = sa.update(SERIES).where(
+                SERIES.c.state == State.FAILED, SERIES.c.modality == modality, SERIES.c.models != models
             )
             connection.execute(
-                update.where(SERIES.c.state == State.WAITING, SERIES.c.due_at.is_(None)).values(
-                    due_at=now + stable_age, updated_at=now
-                )
+                failed.where(SERIES.c.last_try.is_not(None)).values(due | {"last_try": LastTry.OWED})
             )
-            for modality, models in lineups.items():
-                failed = (SERIES.c.state == State.FAILED) & (SERIES.c.modality == modality)
-                connection.execute(
-                    update.where(failed, SERIES.c.models != models).values(
-                        state=State.WAITING, due_at=now, attempts=0, updated_at=now
-                    )
-                )
+            connection.execute(failed.where(SERIES.c.last_try.is_(None)).values(due | {"attempts": 0}))
 
-    def get(self, series: str) -> Entry | None:
+    @writes
+    def expect_no_announcement(self, connection: Connection, stable_age: float) -> None:
+        """Let what is being received be due after ``stable_age`` seconds, unless more of it comes.
+
+        At start: Orthanc announces no stability of what it received before it was killed.
+        """
+        now = time.time()
+        connection.execute(
+            sa.update(SERIES).where(rows.RECEIVED).values(due_at=now + stable_age, updated_at=now)
+        )
+
+    @writes
+    def make_due(self, connection: Connection, series: str) -> None:
+        """Let a waiting series be read now."""
+        rows.update(connection, series, due_at=time.time())
+
+    @reads
+    def get(self, connection: Connection, series: str) -> Entry | None:
         """One series, or None if the ledger does not know it."""
-        with self._engine.begin() as connection:
-            row = self._row(connection, series)
+        row = connection.execute(sa.select(SERIES).where(SERIES.c.series == series)).mappings().first()
         return None if row is None else entry_of(row)
 
-    def entries(self, *, state: State | None, since: float, limit: int) -> list[Entry]:
+    @reads
+    def entries(
+        self, connection: Connection, *, state: State | None, since: float, limit: int
+    ) -> list[Entry]:
         """Series updated at or after ``since`` (seconds of the epoch), the latest first."""
         query = sa.select(SERIES).where(SERIES.c.updated_at >= since)
         if state is not None:
             query = query.where(SERIES.c.state == state)
         query = query.order_by(SERIES.c.updated_at.desc()).limit(limit)
-        with self._engine.begin() as connection:
-            return [entry_of(row) for row in connection.execute(query).mappings()]
+        return [entry_of(row) for row in connection.execute(query).mappings()]
 
-    def still_receiving(self, before: float) -> list[str]:
+    @reads
+    def still_receiving(self, connection: Connection, before: float) -> list[str]:
         """Series that wait for their stability and have had no news since ``before``."""
-        query = sa.select(SERIES.c.series).where(
-            SERIES.c.state == State.WAITING, SERIES.c.due_at.is_(None), SERIES.c.updated_at < before
-        )
-        with self._engine.begin() as connection:
-            return list(connection.scalars(query))
+        query = sa.select(SERIES.c.series).where(rows.RECEIVED, SERIES.c.updated_at < before)
+        return list(connection.scalars(query))
 
-    def make_due(self, series: str) -> None:
-        """Let a waiting series be read now."""
-        with self._engine.begin() as connection:
-            self._update(connection, series, due_at=time.time())
-
-    def counts(self) -> dict[State, int]:
+    @reads
+    def counts(self, connection: Connection) -> dict[State, int]:
         """How many series are in each state."""
         query = sa.select(SERIES.c.state, sa.func.count()).group_by(SERIES.c.state)
-        with self._engine.begin() as connection:
-            found = {State(state): int(count) for state, count in connection.execute(query)}
+        found = {State(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
 
-    def next_due(self) -> float | None:
-        """The earliest time at which a waiting series is due, in seconds of the epoch."""
-        query = sa.select(sa.func.min(SERIES.c.due_at)).where(SERIES.c.state == State.WAITING)
-        with self._engine.begin() as connection:
-            value = connection.scalar(query)
+    @reads
+    def next_due(self, connection: Connection) -> float | None:
+        """The earliest time at which a waiting series is due, in seconds of the epoch; last tries apart."""
+        query = sa.select(sa.func.min(SERIES.c.due_at)).where(
+            SERIES.c.state == State.WAITING, SERIES.c.last_try.is_distinct_from(LastTry.OWED)
+        )
+        value = connection.scalar(query)
         return None if value is None else float(value)
 
-    @staticmethod
-    def _row(connection: Connection, series: str) -> RowMapping | None:
-        query = sa.select(SERIES).where(SERIES.c.series == series)
-        return connection.execute(query).mappings().first()
+    @reads
+    def recovered(self, connection: Connection) -> int | None:
+        """How many of Orthanc's series the recovery has looked at; None where none goes on."""
+        return rows.position_of(connection, _RECOVERY)
 
-    def _note(
-        self, connection: Connection, series: str, modality: str, due: float | None, now: float
+    @writes
+    def recover(
+        self, connection: Connection, found: Mapping[str, tuple[str, dict[str, Any]]], upto: int | None
     ) -> None:
-        row = self._row(connection, series)
-        values = {"modality": modality, "due_at": due, "state": State.WAITING, "updated_at": now}
-        if row is None:
-            connection.execute(
-                sa.insert(SERIES).values(series=series, noted_at=now, attempts=0, stored=[], **values)
-            )
+        """Write down outcomes kept beside the images, unless the ledger knows the series.
+
+        ``found``: modality and outcome by series; ``upto``: how many of Orthanc's series have been looked
+        at, None when that was all.
+        """
+        now = time.time()
+        for series, (modality, outcome) in found.items():
+            if rows.row_of(connection, series) is None:
+                rows.insert(
+                    connection,
+                    series,
+                    now,
+                    modality=modality,
+                    state=State(outcome["state"]),
+                    content=outcome["content"],
+                    models=outcome["lineup"],
+                    outcome=outcome,
+                    stored=[output for output in outcome["outputs"].values() if output],
+                )
+        if upto is None:
+            connection.execute(sa.delete(POSITION).where(POSITION.c.name == _RECOVERY))
         else:
-            attempts = 0 if row["state"] in SETTLED else row["attempts"]
-            self._update(connection, series, attempts=attempts, **values)
-
-    @staticmethod
-    def _update(connection: Connection, series: str, **values: Any) -> None:
-        values.setdefault("updated_at", time.time())
-        connection.execute(sa.update(SERIES).where(SERIES.c.series == series).values(**values))
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin as _begin_writing says
-    # FULL: a commit is on the disk when it returns, also where the machine loses its power.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_writing(connection: Connection) -> None:
-    # A transaction that reads first and then writes fails at once, without waiting, where another
-    # thread has written in between; one that takes the write lock at its start waits for its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+            rows.set_position(connection, _RECOVERY, upto)

@@ -22,9 +22,19 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+class LastTry(StrEnum):
+    """The one more try, alone, of a series whose every attempt was cut off by the end of Orthanc."""
+
+    OWED = "owed"
+    BEGUN = "begun"
+
+
 SETTLED = (State.DONE, State.REJECTED, State.FAILED)
 
 METADATA = sa.MetaData()
+
+VERSION_TABLE = "chest_ai_version"
+"""Where Alembic keeps the version of the schema (:mod:`plugin.queue.migrations`)."""
 
 SERIES = sa.Table(
     "series",
@@ -41,6 +51,8 @@ SERIES = sa.Table(
     sa.Column("content_at", sa.Float),
     sa.Column("models", sa.String(64)),
     sa.Column("outcome", sa.JSON),
+    # How it stands with the last try of a series that was being read when Orthanc ended (LastTry).
+    sa.Column("last_try", sa.String(8)),
     # Orthanc instances that may have been stored for this series and are not yet cleared away.
     sa.Column("stored", sa.JSON, nullable=False, default=list),
     sa.Column("noted_at", sa.Float, nullable=False),
@@ -55,6 +67,11 @@ POSITION = sa.Table(
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
+
+# The one Orthanc whose ledger this is.
+OWNER = sa.Table("owner", METADATA, sa.Column("orthanc", sa.String(64), primary_key=True))
+
+TABLES = tuple(METADATA.tables)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +89,7 @@ class Entry:
     content_at: float | None
     models: str | None
     outcome: dict[str, Any] | None
+    last_try: LastTry | None
     stored: tuple[str, ...]
     noted_at: float
     updated_at: float
@@ -82,5 +100,6 @@ def entry_of(row: Mapping[Any, Any]) -> Entry:
     values = {name: row[name] for name in Entry.__dataclass_fields__}
     values["state"] = State(values["state"])
     values["modality"] = Modality(values["modality"])
+    values["last_try"] = None if values["last_try"] is None else LastTry(values["last_try"])
     values["stored"] = tuple(values["stored"])
     return Entry(**values)

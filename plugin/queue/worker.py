@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from plugin.domain.errors import ImagingError, ModelError
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
+from plugin.queue.database import Unavailable, reason
 from plugin.queue.job import Job
-from plugin.queue.ledger import Entry, Ledger, State
+from plugin.queue.ledger import Entry, LastTry, Ledger, State
 from plugin.queue.outcome import outcome
 from plugin.settings import Settings
 
@@ -21,22 +22,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LONGEST_DELAY = 3600.0
+"""Seconds that a series waits at most before it is tried again."""
+
 
 class Stopped(Exception):
     """Raised inside a reading when Orthanc stops."""
 
 
 class Worker:
-    """One thread that reads series, one at a time."""
+    """One thread that reads series, one at a time; the only one that reads from its ledger.
+
+    What it has to write to the ledger it writes as often as it takes, until Orthanc stops.
+    """
 
     def __init__(self, pacs: Pacs, ledger: Ledger, lineup: Lineup, settings: Settings) -> None:
         """Nothing runs before :meth:`start`."""
         self._pacs = pacs
-        self._ledger = ledger
         self._lineup = lineup
         self._settings = settings
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._ledger = ledger.insisting(self._stop)
         self._running: dict[str, Any] | None = None
         self._thread = threading.Thread(target=self._work, name="chest-ai-worker", daemon=True)
 
@@ -46,6 +53,11 @@ class Worker:
         current = self._running
         return [] if current is None else [dict(current)]
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger cannot be used, while the worker waits for it."""
+        return self._ledger.trouble
+
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
@@ -54,35 +66,41 @@ class Worker:
         """Look into the ledger now."""
         self._wake.set()
 
-    def stop(self, seconds: float) -> None:
-        """Stop the reading at its next step; wait so long at most. What was begun is given back."""
+    def stop(self, seconds: float) -> bool:
+        """Stop the reading at its next step; whether it did within so long. What was begun is given back."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         step_back(self._settings.niceness)
         while not self._stop.is_set():
+            due = None
             try:
+                for series in self._ledger.take_back():
+                    log.warning("series %s was taken but is not being read: it is due again", series)
                 entry = self._ledger.claim()
                 if entry is not None:
                     self._handle(entry)
                     continue
                 due = self._ledger.next_due()
-            except Exception:  # the worker must outlive anything, such as a full disk
+            except Exception as error:  # the worker must outlive anything
+                if self._stop.is_set() and isinstance(error, Unavailable):
+                    log.warning("the ledger cannot be used while Orthanc stops: %s", reason(error))
+                    return
                 log.exception("the ledger cannot be used; trying again")
-                due = None
             wait = 5.0 if due is None else min(5.0, max(0.05, due - time.time()))
             self._wake.wait(wait)
             self._wake.clear()
 
     def _handle(self, entry: Entry) -> None:
+        """Read one series and write down how it ended. Raises what the ledger raises at a stop."""
         series = entry.series
         stages = Stages(lambda stage, progress: self._report(series, stage, progress))
         try:
-            if entry.attempts > self._settings.attempts:
-                self._fail(entry, stages, entry.error or "reading it ended Orthanc again and again")
+            if not self._may_be_read(entry, stages):
                 return
             self._report(series, "header", 0.0)
             job = Job(self._pacs, self._ledger, self._lineup, self._settings, stages)
@@ -92,6 +110,10 @@ class Worker:
         except (ImagingError, ModelError) as error:  # trying again would find the same
             self._fail(entry, stages, str(error))
         except Exception as error:  # whatever it is, the series is settled and the reason kept
+            if self._stop.is_set():
+                log.warning("series %s: cut off as Orthanc stops: %s", series, error)
+                self._ledger.give_back(series)
+                return
             log.exception("series %s: attempt %d failed", series, entry.attempts)
             self._try_again(entry, stages, f"{type(error).__name__}: {error}")
         finally:
@@ -102,12 +124,35 @@ class Worker:
             raise Stopped
         self._running = {"series": series, "stage": stage, "progress": round(progress, 3)}
 
+    def _may_be_read(self, entry: Entry, stages: Stages) -> bool:
+        """Whether attempts are left; else the series is owed its last try, or has failed."""
+        if entry.last_try is LastTry.OWED:
+            log.info("series %s: its last try", entry.series)
+            return True
+        if entry.last_try is LastTry.BEGUN:
+            self._fail(entry, stages, "reading it ended Orthanc again and again, the last time alone")
+            return False
+        tried = entry.attempts - 1
+        if tried < self._settings.attempts:
+            return True
+        delay = self._delay(entry.attempts)
+        error = (
+            f"tried {tried} times, the last time cut off by the end of Orthanc; waits to be tried once more,"
+            f" alone, when no other series is due, after {delay:.0f} s at the earliest"
+        )
+        log.warning("series %s: %s", entry.series, error)
+        self._ledger.retry(entry.series, error, delay, last_try=True)
+        return False
+
     def _try_again(self, entry: Entry, stages: Stages, error: str) -> None:
-        if entry.attempts >= self._settings.attempts:
+        if entry.last_try is not None or entry.attempts >= self._settings.attempts:
             self._fail(entry, stages, error)
             return
-        delay = self._settings.retry_seconds * 2 ** (entry.attempts - 1)
-        self._ledger.retry(entry.series, error, delay)
+        self._ledger.retry(entry.series, error, self._delay(entry.attempts))
+
+    def _delay(self, attempts: int) -> float:
+        """Seconds to wait after so many attempts."""
+        return min(_LONGEST_DELAY, self._settings.retry_seconds * 2.0 ** (attempts - 1))
 
     def _fail(self, entry: Entry, stages: Stages, error: str) -> None:
         stages.end()
