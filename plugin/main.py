@@ -36,14 +36,14 @@ _kept: list[Callable[..., None]] = []
 
 def register(site_on_change: OnChange | None = None) -> None:
     """Register the plugin with Orthanc. Never raises: what is wrong is said on ``/ai/status``."""
-    service, why = None, None
+    service: Any = None
     try:
         _find_packages()
-        service = _build()
+        service, rest = _build()
     except Exception as error:  # noqa: BLE001 - a PACS never stays down because of this plugin
         why = f"{type(error).__name__}: {error}"
         orthanc.LogError(f"ChestAI: disabled: {why}")
-    rest = _rest_callback(service, why)
+        rest = _disabled(why)
     orthanc.RegisterRestCallback("/ai/(.*)", rest)
 
     def on_change(change: Any, level: Any, resource: str) -> None:
@@ -77,28 +77,37 @@ def _find_packages() -> None:
             sys.path.insert(0, str(folder))
 
 
-def _build() -> Any:
-    """The service with Orthanc's configuration; None where the settings switch it off."""
+def _build() -> tuple[Any, Callable[..., None]]:
+    """The service with Orthanc's configuration, and the callback of its routes.
+
+    Raises SettingsError where the settings are wrong, switch it off, or Orthanc lets in anybody.
+    """
     from plugin import pacs
     from plugin.service import Service
     from plugin.settings import SettingsError, read_settings
+    from plugin.web.access import Guard, asks_for_passwords, why_unprotected
+    from plugin.web.server import rest_callback
 
     configuration = pacs.configuration()
     settings = read_settings(configuration)
     if not settings.enabled:
         raise SettingsError("switched off by the setting Enabled")
-    if not (pacs.is_protected(configuration) or settings.trusted_network):
+    open_to_all = why_unprotected(configuration)
+    if open_to_all is not None and not settings.trusted_network:
         raise SettingsError(
-            "Orthanc answers remote hosts without users: set AuthenticationEnabled and RegisteredUsers,"
-            " or ChestAI.TrustedNetwork where a proxy asks for passwords"
+            f"{open_to_all}. Give RegisteredUsers of your own, or set ChestAI.TrustedNetwork where a proxy"
+            " asks for passwords"
         )
     _log_to_orthanc(pacs.OrthancLog())
-    return Service(
+    service = Service(
         pacs.Pacs(series_metadata=settings.series_metadata, max_instance_mb=settings.max_instance_mb),
         settings,
         ledger_url=settings.ledger or pacs.ledger_url(configuration),
         stable_age=float(configuration.get("StableAge", 60)),
     )
+    hosts = {name.lower() for name in settings.allowed_hosts}
+    guard = Guard(any_host=asks_for_passwords(configuration), hosts=hosts)
+    return service, rest_callback(service, guard)
 
 
 def _log_to_orthanc(handler: logging.Handler) -> None:
@@ -108,12 +117,8 @@ def _log_to_orthanc(handler: logging.Handler) -> None:
     logger.propagate = False
 
 
-def _rest_callback(service: Any, why: str | None) -> Callable[..., None]:
-    if service is not None:
-        from plugin.web.server import rest_callback
-
-        return rest_callback(service)
-
+def _disabled(why: str) -> Callable[..., None]:
+    """The callback of the routes where there is no service."""
     from plugin.web.answers import send_json
 
     def disabled(output: Any, uri: str, **_request: Any) -> None:
@@ -122,7 +127,7 @@ def _rest_callback(service: Any, why: str | None) -> Callable[..., None]:
             return
         counts = dict.fromkeys(("waiting", "running", "done", "rejected", "failed"), 0)
         status = {"state": "disabled", "reason": why, "version": None, "counts": counts}
-        send_json(output, 200, status | {"models": [], "running": []})
+        send_json(output, 200, status | {"modalities": {}, "models": [], "running": []})
 
     return disabled
 

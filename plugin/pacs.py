@@ -233,13 +233,6 @@ def configuration() -> dict[str, Any]:
     return dict(json.loads(orthanc.GetConfiguration()))
 
 
-def is_protected(configuration: Mapping[str, Any]) -> bool:
-    """Whether Orthanc answers only this machine, or asks everybody for a password."""
-    if not configuration.get("RemoteAccessAllowed", False):
-        return True
-    return bool(configuration.get("AuthenticationEnabled", True))
-
-
 def ledger_url(configuration: Mapping[str, Any]) -> str:
     """SQLAlchemy URL of the ledger's file, in the folder in which Orthanc keeps its index."""
     storage = configuration.get("StorageDirectory") or "OrthancStorage"

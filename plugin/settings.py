@@ -136,6 +136,11 @@ class Settings(Section):
     series_metadata: int = Field(
         default=4207, ge=1024, le=65535, description="number of the series metadata that keeps the outcome"
     )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description='names under which browsers reach Orthanc, such as a proxy\'s: `["pacs.example.org"]`; '
+        "addresses and names without a dot need not be listed",
+    )
     trusted_network: bool = Field(
         default=False,
         description="allow remote access without Orthanc's users, where a proxy asks for passwords",

@@ -15,7 +15,7 @@ class ImagingError(Exception):
     """Instances that cannot be read: a property of the content, so that trying again is no help.
 
     ``code`` is the machine-readable reason, ``instance_id`` the instance it was found in (None for the
-    series), ``str()`` the sentence a reader understands.
+    series), ``str()`` the sentence a reader understands, which names that instance.
     """
 
     code: ClassVar[RemarkCode] = RemarkCode.UNREADABLE
@@ -23,6 +23,10 @@ class ImagingError(Exception):
     def __init__(self, message: str, *, instance_id: str | None = None) -> None:
         super().__init__(message)
         self.instance_id = instance_id
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return said if self.instance_id is None else f"{said} (instance {self.instance_id})"
 
 
 class UnreadableInstance(ImagingError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,19 +13,23 @@ from plugin.queue.intake import NoCandidate
 from plugin.queue.ledger import State
 from plugin.queue.outcome import entry_json
 from plugin.service import Service
+from plugin.web.access import Guard
 
 log = logging.getLogger(__name__)
 
 _MAX_LIMIT = 1000
+_MAX_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpRequest:
-    """A request: method, path after ``/ai/``, the arguments of a GET."""
+    """A request: method, path after ``/ai/``, arguments of a GET, headers (lower case), size of the body."""
 
     method: str
     path: str
     arguments: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body_bytes: int = 0
 
 
 class HttpError(Exception):
@@ -36,9 +41,10 @@ class HttpError(Exception):
         self.status = status
 
 
-def respond(service: Service, request: HttpRequest) -> tuple[int, Any]:
+def respond(service: Service, guard: Guard, request: HttpRequest) -> tuple[int, Any]:
     """The HTTP status and the JSON value that answer a request; with 405 the methods that are answered."""
     try:
+        _let_in(guard, request)
         for pattern, methods in _ROUTES:
             match = re.fullmatch(pattern, request.path)
             if match is None:
@@ -53,6 +59,16 @@ def respond(service: Service, request: HttpRequest) -> tuple[int, Any]:
     except Exception:  # a broken answer must reach the client as one, and the log with its trace
         log.exception("/ai/%s cannot be answered", request.path)
         return 500, {"error": "internal error; Orthanc's log has the details"}
+
+
+def _let_in(guard: Guard, request: HttpRequest) -> None:
+    """Raise HttpError for what another site's page asks, and for a body that no route takes."""
+    refusal = guard.refusal(request.method, request.headers)
+    if refusal is not None:
+        log.warning("%s /ai/%s is refused: %s", request.method, request.path, refusal)
+        raise HttpError(403, refusal)
+    if request.body_bytes > _MAX_BODY_BYTES:
+        raise HttpError(413, f"the body has {request.body_bytes} bytes, the limit is {_MAX_BODY_BYTES}")
 
 
 def _status(service: Service, _request: HttpRequest) -> Any:
@@ -122,9 +138,12 @@ def _shown(service: Service, known: dict[str, Any]) -> dict[str, Any]:
 
 def _number(arguments: Mapping[str, str], name: str, default: float) -> float:
     try:
-        return float(arguments.get(name) or default)
+        value = float(arguments.get(name) or default)
     except ValueError:
-        raise HttpError(400, f"{name} must be a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise HttpError(400, f"{name} must be a number")
+    return value
 
 
 Handler = Callable[..., Any]

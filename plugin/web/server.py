@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from plugin.service import Service
+from plugin.web.access import Guard
 from plugin.web.answers import send_json
 from plugin.web.routes import HttpRequest, respond
 
 
-def rest_callback(service: Service) -> Callable[..., None]:
+def rest_callback(service: Service, guard: Guard) -> Callable[..., None]:
     """The callback that Orthanc calls for every request under ``/ai``."""
 
     def callback(output: Any, uri: str, **request: Any) -> None:
@@ -18,7 +19,9 @@ def rest_callback(service: Service) -> Callable[..., None]:
             method=request["method"],
             path=uri.removeprefix("/ai").strip("/"),
             arguments=request.get("get", {}),
+            headers={name.lower(): value for name, value in request.get("headers", {}).items()},
+            body_bytes=len(request.get("body") or b""),
         )
-        send_json(output, *respond(service, asked))
+        send_json(output, *respond(service, guard, asked))
 
     return callback
