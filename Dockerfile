@@ -4,7 +4,9 @@
 #   docker run --gpus all -p 8042:8042 -p 4242:4242 -v chest-ai:/var/lib/orthanc/db-v6 \
 #       -v ./users.json:/etc/orthanc-chest-ai/users.json:ro orthanc-chest-ai
 #
-# users.json: {"RegisteredUsers": {"alice": "a password"}}. Nobody gets in over HTTP without it.
+# users.json: {"RemoteAccessAllowed": true, "RegisteredUsers": {"mary": "a password of her own"}}. Without it
+# Orthanc answers nobody over HTTP; what comes over DICOM is read all the same. Remote access stands in that
+# file because Orthanc 1.12.7, allowed to answer without a user, makes one itself: orthanc, password orthanc.
 # Any other option of Orthanc, or the section ChestAI, comes the same way: a file in that folder.
 
 FROM debian:trixie-slim
@@ -23,13 +25,13 @@ COPY LICENSE README.md orthanc.json ./
 COPY plugin plugin
 COPY onnx_models onnx_models
 
-# From outside the container every request is a remote one: allowed, with a password. The section ChestAI
-# is left to the site: Orthanc refuses two files that hold the same section.
+# A password is asked of everybody, also inside the container. RemoteAccessAllowed and the section ChestAI are
+# left to the site: Orthanc refuses two files that hold the same section.
 RUN .venv/bin/python -m compileall -q plugin \
     && install -d /etc/orthanc-chest-ai \
     && install -d -o orthanc -g orthanc /var/lib/orthanc/db-v6 \
-    && .venv/bin/python -c 'import json; all = json.load(open("orthanc.json")); del all["ChestAI"]; \
-        print(json.dumps(all | {"RemoteAccessAllowed": True, "AuthenticationEnabled": True}, indent=2))' \
+    && .venv/bin/python -c 'import json; all = json.load(open("orthanc.json")); del all["ChestAI"], all["RemoteAccessAllowed"]; \
+        print(json.dumps(all | {"AuthenticationEnabled": True}, indent=2))' \
         >/etc/orthanc-chest-ai/orthanc.json
 
 USER orthanc

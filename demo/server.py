@@ -182,6 +182,8 @@ class OrthancServer:
     def _answers(self) -> bool:
         try:
             self.read("/system")
+        except urllib.error.HTTPError as error:
+            return error.code == 401  # it asks for a password
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
         return True

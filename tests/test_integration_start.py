@@ -87,6 +87,37 @@ def test_remote_access_without_users_disables_the_plugin(orthanc_server: StartPa
     assert trusted["state"] == "ready", trusted["reason"]
 
 
+def test_the_user_that_orthanc_makes_itself_is_no_protection(orthanc_server: StartPacs) -> None:
+    pacs = orthanc_server(orthanc={"RemoteAccessAllowed": True})
+    made_by_orthanc = ("orthanc", "orthanc")
+    assert pacs.request("GET", "/system").status_code == 401
+    assert pacs.request("GET", "/system", auth=made_by_orthanc).status_code == 200
+    status = pacs.request("GET", "/ai/status", auth=made_by_orthanc).json()
+    assert status["state"] == "disabled"
+    assert "RegisteredUsers" in status["reason"]
+    own = orthanc_server(orthanc={"RemoteAccessAllowed": True, "RegisteredUsers": {"mary": "s3cret"}})
+    assert own.request("GET", "/ai/status", auth=made_by_orthanc).status_code == 401
+    assert own.request("GET", "/ai/status", auth=("mary", "s3cret")).json()["state"] != "disabled"
+
+
+def test_another_sites_page_and_a_large_body_are_refused(orthanc_server: StartPacs) -> None:
+    pacs = orthanc_server()
+    wait_ready(pacs)
+    run = "/ai/series/00000000-00000000-00000000-00000000-00000000/run"
+    own = {"Origin": pacs.url, "Sec-Fetch-Site": "same-origin"}
+    for headers, code in (
+        ({}, 404),
+        (own, 404),
+        ({"Origin": "https://evil.example.com"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "evil.example.com:8042"}, 403),
+    ):
+        answer = pacs.request("POST", run, headers=headers)
+        assert answer.status_code == code, (headers, answer.text)
+    assert pacs.request("POST", run, data=bytes(100_000)).status_code == 413
+    assert pacs.request("GET", "/ai/status", headers={"Host": "evil.example.com"}).status_code == 403
+
+
 def test_what_is_not_there_is_answered_with_a_reason(orthanc_server: StartPacs) -> None:
     pacs = orthanc_server()
     wait_ready(pacs)
