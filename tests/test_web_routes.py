@@ -117,7 +117,7 @@ def test_before_it_reads_nothing_is_promised(starting: Service, fake: FakeOrthan
     for method, path, wanted in (("POST", f"series/{series}/run", 503), ("GET", f"series/{series}", 404)):
         status, answer = _ask(starting, method, path)
         assert status == wanted
-        assert "starting" in answer["error"]
+        assert "being loaded" in answer["error"]
 
 
 def test_a_broken_answer_is_an_error_without_its_insides(
