@@ -73,7 +73,7 @@ def _check_damage(connection: Connection, name: str) -> None:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
         if found != "ok":
-            raise UnusableLedger(name, f"is damaged ({found})")
+            raise UnusableLedger(name, f"is damaged ({' '.join(str(found).split())[:120]})")
     else:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
