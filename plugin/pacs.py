@@ -83,6 +83,10 @@ class Pacs:
             stable=bool(record["IsStable"]),
         )
 
+    def series_page(self, since: int, limit: int) -> list[str]:
+        """Some of all the series that Orthanc holds: ``limit`` of them, after the first ``since``."""
+        return [str(series) for series in _get_json(f"/series?since={since}&limit={limit}")]
+
     def sop_class(self, instance: str) -> str:
         """SOP Class UID of an instance, from Orthanc's index."""
         return _get(f"/instances/{instance}/metadata/SopClassUid").decode().strip()

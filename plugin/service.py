@@ -19,6 +19,7 @@ from plugin.models.lineup import Lineup, load_lineup
 from plugin.queue.database import Unavailable, reason, set_aside
 from plugin.queue.intake import Intake
 from plugin.queue.ledger import Ledger, State
+from plugin.queue.recovery import Recovery
 from plugin.queue.schema import LedgerError, UnusableLedger
 from plugin.queue.worker import Worker, step_back
 from plugin.settings import Settings, SettingsError
@@ -46,6 +47,7 @@ class Service:
         self.lineup = Lineup()
         self._ledger_url = ledger_url
         self._stable_age = stable_age
+        self._recovery: Recovery | None = None
         self._worker: Worker | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -191,9 +193,9 @@ class Service:
         return None
 
     def _ledger(self) -> Ledger:
-        owner = self.pacs.identity()
-        if owner is None:
-            owner = str(uuid.uuid4())
+        known = self.pacs.identity()
+        owner = known or str(uuid.uuid4())
+        if known is None:
             self.pacs.keep_identity(owner)
         try:
             ledger = Ledger(self._ledger_url, owner=owner)
@@ -203,6 +205,9 @@ class Service:
             aside = set_aside(self._ledger_url, time.strftime("%Y%m%dT%H%M%S"))
             log.warning("%s. That is done: it lies at %s", error, aside)
             ledger = Ledger(self._ledger_url, owner=owner)
+        if ledger.is_new and known is not None:
+            log.warning("this ledger is new, another was before it: it is made up from what Orthanc holds")
+            ledger.recover({}, 0)
         off = self.settings.switched_off
         ledger.restart(
             lineups={which: self.lineup.fingerprint(which) for which in Modality if which not in off}
@@ -223,6 +228,7 @@ class Service:
         )
         with self._starting:
             self.ledger, self.intake = ledger, intake
+            self._recovery = Recovery(self.pacs, ledger, intake)
             if not self._stop.is_set():
                 self._worker = Worker(self.pacs, ledger, self.lineup, self.settings)
                 self._worker.start()
@@ -239,6 +245,8 @@ class Service:
                 self.ledger.expect_no_announcement(self._stable_age)
                 self._caught_up = True
             self._worker.wake()
+            if self._recovery is not None and self._recovery.step():
+                self._wake.set()
             self._tell_metrics(self.ledger)
         except Exception as error:  # the intake must outlive anything, such as a full disk
             trouble = f"Orthanc's changes cannot be read: {reason(error)}"

@@ -210,6 +210,10 @@ class FakeOrthanc(types.ModuleType):
         last = self._changes[-1:]
         return {"Changes": last, "Last": last[0]["Seq"] if last else 0, "Done": True}
 
+    def _series_page(self, _body: bytes, since: str, limit: str) -> list[str]:
+        held = [name for name, resource in self._resources.items() if resource.level == "series"]
+        return held[int(since) :][: int(limit)]
+
     def _show(self, _body: bytes, level: str, name: str) -> dict[str, Any]:
         resource = self._of_level(level, name)
         shown: dict[str, Any] = {
@@ -319,6 +323,7 @@ _ROUTES: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
     "GET": (
         (r"/changes\?since=(\d+)&limit=(\d+)", FakeOrthanc._changes_since),
         (r"/changes\?last", FakeOrthanc._last_change),
+        (r"/series\?since=(\d+)&limit=(\d+)", FakeOrthanc._series_page),
         (rf"/(patients|studies|series|instances)/{_ID}", FakeOrthanc._show),
         (rf"/(studies|series|instances)/{_ID}/(patient|study|series)", FakeOrthanc._ancestor),
         (rf"/instances/{_ID}/metadata/SopClassUid", FakeOrthanc._sop_class),

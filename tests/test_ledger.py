@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -189,3 +190,18 @@ def test_many_threads_wait_for_their_turn(ledger: Ledger) -> None:
         thread.join()
     assert errors == []
     assert sorted(claimed) == sorted(many), "one was claimed twice or never"
+
+
+def test_nobody_who_reads_waits_for_somebody_who_writes(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.advance(3, {SERIES: "ct"}, {SERIES: time.time()})
+    writer = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE series SET state = 'done'")
+    before = time.monotonic()
+    assert ledger.position() == 3
+    assert ledger.counts()[State.WAITING] == 1
+    assert ledger.next_due() is not None
+    assert [entry.series for entry in ledger.entries(state=None, since=0, limit=10)] == [SERIES]
+    assert time.monotonic() - before < 1
+    writer.execute("ROLLBACK")
+    writer.close()

@@ -55,7 +55,7 @@ def _settings(**section: object) -> Settings:
     return read_settings({SECTION: {**defaults, **section}})
 
 
-def _film(number: int = 1) -> FileDataset:
+def film(number: int = 1) -> FileDataset:
     """A film that the header rules reject, so that it is read without a network, with an SR."""
     pixels = np.zeros((512, 512), np.uint16)
     uids = {
@@ -68,12 +68,13 @@ def _film(number: int = 1) -> FileDataset:
 
 def _owed(fake: FakeOrthanc, ledger: Ledger, number: int = 1) -> str:
     """A film in Orthanc that is due."""
-    series = fake.add(as_file(_film(number)))
+    series = fake.add(as_file(film(number)))
     ledger.advance(1, {series: "xray"}, {series: time.time()})
     return series
 
 
-def _until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+    """Wait for a condition; fails the test, with what is wrong, where it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
@@ -88,7 +89,7 @@ def _entry(ledger: Ledger, series: str) -> Entry:
 
 def _settled(ledger: Ledger, series: str) -> Entry:
     ends = (State.DONE, State.REJECTED, State.FAILED)
-    _until(lambda: _entry(ledger, series).state in ends, "it does not settle")
+    until(lambda: _entry(ledger, series).state in ends, "it does not settle")
     return _entry(ledger, series)
 
 
@@ -127,7 +128,7 @@ def test_a_settlement_that_fails_is_written_when_the_ledger_can_be_written(
     assert left() == 0
     assert _entry(ledger, series).attempts == 1
     assert _reads(fake) == 1, "it was read again"
-    _until(lambda: worker.trouble is None, "the trouble is over")
+    until(lambda: worker.trouble is None, "the trouble is over")
 
 
 def test_a_retry_that_cannot_be_written_is_kept(
@@ -169,7 +170,7 @@ def test_a_series_taken_by_a_claim_whose_answer_was_lost_is_read(
     ledger.request(series, "xray")
     assert ledger.claim() is not None  # and again, while it runs
     worker.wake()
-    _until(lambda: _entry(ledger, series).state is State.REJECTED, "it stays running")
+    until(lambda: _entry(ledger, series).state is State.REJECTED, "it stays running")
 
 
 def test_what_is_begun_at_a_stop_is_given_back(
@@ -197,7 +198,7 @@ def test_a_stop_does_not_wait_for_a_ledger_that_cannot_be_written(
     series = _owed(fake, ledger)
     _refuse(ledger, _settles, 10**9)
     worker = work()
-    _until(lambda: worker.trouble, "the settlement fails")
+    until(lambda: worker.trouble, "the settlement fails")
     before = time.monotonic()
     assert worker.stop(10)
     assert time.monotonic() - before < 2
@@ -231,7 +232,7 @@ def test_bad_luck_is_not_poison(
     ledger.claim()
     ledger.retry(other, "waits to be tried again", 2.0)
     work()
-    _until(lambda: _entry(ledger, unlucky).last_try is LastTry.OWED, "no last try is owed")
+    until(lambda: _entry(ledger, unlucky).last_try is LastTry.OWED, "no last try is owed")
     waiting = _entry(ledger, unlucky)
     assert (waiting.state, waiting.attempts) == (State.WAITING, 3)
     assert "waits to be tried once more, alone" in str(waiting.error)
@@ -249,7 +250,7 @@ def test_a_series_that_ends_orthanc_in_its_last_try_too_fails_until_an_upgrade(
     _cut_off(url, poison, 3)
     ledger.restart(lineups={})
     worker = work()
-    _until(lambda: _entry(ledger, poison).last_try is LastTry.OWED, "no last try is owed")
+    until(lambda: _entry(ledger, poison).last_try is LastTry.OWED, "no last try is owed")
     assert worker.stop(10)
     _cut_off(url, poison, 1)
     ledger.restart(lineups={})
@@ -335,7 +336,7 @@ def test_a_disk_that_fills_up_in_mid_reading_only_holds_it_up(
     series = _owed(fake, ledger)
     fake.before("GET", ".*/file", lambda: (_fill(small_disk), None)[1])
     worker = work(ledger)
-    _until(lambda: worker.trouble, "the full disk is noticed")
+    until(lambda: worker.trouble, "the full disk is noticed")
     assert "full" in str(worker.trouble)
     assert _entry(ledger, series).state is State.RUNNING, "a full disk can still be read"
     (small_disk / "filler").unlink()

@@ -19,7 +19,7 @@ from plugin.queue.ledger import Ledger
 from plugin.screening import gate
 
 if TYPE_CHECKING:
-    from plugin.pacs import Change, Pacs
+    from plugin.pacs import Change, Pacs, SeriesRecord
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,9 @@ class Intake:
         Raises NoCandidate with the reason for any other series, LookupError where Orthanc does not
         hold it.
         """
-        record = self._pacs.series(series)
+        return self._modality(self._pacs.series(series))
+
+    def _modality(self, record: SeriesRecord) -> Modality:
         header = Dataset()
         header.Modality = record.modality
         if record.instances:
@@ -120,28 +122,25 @@ class Intake:
 
     def _account(self, changes: Sequence[Change], last: int) -> None:
         due: dict[str, float | None] = {}
-        parents: dict[str, str | None] = {}
+        page = _Page(self._pacs)
+        for change in changes:
+            if change.kind in ("NewSeries", "StableSeries"):
+                page.record(change.resource)
         for change in changes:
             if change.kind in ("NewSeries", "StableSeries"):
                 due[change.resource] = time.time() if change.kind == "StableSeries" else None
             elif change.kind == "NewInstance":
-                series = self._parent(change.resource, parents)
+                series = page.series_of(change.resource)
                 if series is not None:
                     due[series] = None
-        noted = {series: kind for series in due if (kind := self._candidate(series)) is not None}
+        noted = {series: kind for series in due if (kind := self._candidate(page.record(series))) is not None}
         self._ledger.advance(last, noted, due)
 
-    def _parent(self, instance: str, known: dict[str, str | None]) -> str | None:
-        if instance not in known:
-            try:
-                known[instance] = self._pacs.parent_series(instance)
-            except LookupError:
-                known[instance] = None  # deleted since: nothing is owed for it
-        return known[instance]
-
-    def _candidate(self, series: str) -> Modality | None:
+    def _candidate(self, record: SeriesRecord | None) -> Modality | None:
+        if record is None:
+            return None
         try:
-            return self.modality(series)
+            return self._modality(record)
         except (LookupError, NoCandidate):
             return None
 
@@ -157,3 +156,40 @@ class Intake:
             if stable:
                 log.warning("series %s is stable though Orthanc did not say so", series)
                 self._ledger.make_due(series)
+
+
+class _Page:
+    """The series that a page of changes is about. None stands for what was deleted since.
+
+    Orthanc is asked once for each series, not once for each of its instances: a first start looks at a week
+    of an archive.
+    """
+
+    def __init__(self, pacs: Pacs) -> None:
+        self._pacs = pacs
+        self._records: dict[str, SeriesRecord | None] = {}
+        self._series: dict[str, str | None] = {}
+
+    def record(self, series: str) -> SeriesRecord | None:
+        """What Orthanc says of a series."""
+        if series not in self._records:
+            try:
+                record = self._pacs.series(series)
+            except LookupError:
+                self._records[series] = None
+            else:
+                self._records[series] = record
+                self._series.update(dict.fromkeys(record.instances, series))
+        return self._records[series]
+
+    def series_of(self, instance: str) -> str | None:
+        """The series that an instance belongs to."""
+        if instance not in self._series:
+            try:
+                series = self._pacs.parent_series(instance)
+            except LookupError:
+                self._series[instance] = None
+            else:
+                self._series[instance] = series
+                self.record(series)
+        return self._series[instance]

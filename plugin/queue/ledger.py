@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from plugin.queue import rows
 from plugin.queue.database import Database, reads, writes
-from plugin.queue.tables import POSITION, SERIES, Entry, LastTry, State, entry_of
+from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, State, entry_of
 
-__all__ = ["Entry", "LastTry", "Ledger", "State"]
+__all__ = ["Entry", "Kept", "LastTry", "Ledger", "State"]
 
 _CHANGES, _RECOVERY = "changes", "recovery"
 
@@ -256,29 +257,16 @@ class Ledger(Database):
         return rows.position_of(connection, _RECOVERY)
 
     @writes
-    def recover(
-        self, connection: Connection, found: Mapping[str, tuple[str, dict[str, Any]]], upto: int | None
-    ) -> None:
-        """Write down outcomes kept beside the images, unless the ledger knows the series.
+    def recover(self, connection: Connection, found: Mapping[str, Kept], looked_at: int | None) -> None:
+        """Write down outcomes kept beside the images, by series, unless the ledger knows the series.
 
-        ``found``: modality and outcome by series; ``upto``: how many of Orthanc's series have been looked
-        at, None when that was all.
+        ``looked_at``: how many of Orthanc's series have been, None when that was all.
         """
         now = time.time()
-        for series, (modality, outcome) in found.items():
+        for series, kept in found.items():
             if rows.row_of(connection, series) is None:
-                rows.insert(
-                    connection,
-                    series,
-                    now,
-                    modality=modality,
-                    state=State(outcome["state"]),
-                    content=outcome["content"],
-                    models=outcome["lineup"],
-                    outcome=outcome,
-                    stored=[output for output in outcome["outputs"].values() if output],
-                )
-        if upto is None:
+                rows.insert(connection, series, now, **asdict(kept))
+        if looked_at is None:
             connection.execute(sa.delete(POSITION).where(POSITION.c.name == _RECOVERY))
         else:
-            rows.set_position(connection, _RECOVERY, upto)
+            rows.set_position(connection, _RECOVERY, looked_at)

@@ -95,6 +95,18 @@ class Entry:
     updated_at: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What the ledger has of a settled series, as far as its outcome beside the images tells."""
+
+    modality: Modality
+    state: State
+    content: str
+    models: str
+    outcome: dict[str, Any]
+    stored: list[str]
+
+
 def entry_of(row: Mapping[Any, Any]) -> Entry:
     """A row of the series table as an entry."""
     values = {name: row[name] for name in Entry.__dataclass_fields__}

@@ -1,0 +1,58 @@
+"""A lost ledger made up anew: every outcome that Orthanc keeps beside the images is written down again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from plugin.queue.intake import Intake, NoCandidate
+from plugin.queue.ledger import Kept, Ledger, State
+from plugin.queue.outcome import stored_ids
+
+if TYPE_CHECKING:
+    from plugin.pacs import Pacs
+
+log = logging.getLogger(__name__)
+
+_PAGE = 200
+
+
+class Recovery:
+    """Goes through Orthanc's series a page at a time, so that reading goes on meanwhile; survives a kill."""
+
+    def __init__(self, pacs: Pacs, ledger: Ledger, intake: Intake) -> None:
+        """``intake`` tells which series are candidates."""
+        self._pacs = pacs
+        self._ledger = ledger
+        self._intake = intake
+        self._looked_at = ledger.recovered()
+
+    def step(self) -> bool:
+        """Write down what one more page of series keeps, if the ledger is being recovered; whether it is."""
+        if self._looked_at is None:
+            return False
+        page = self._pacs.series_page(self._looked_at, _PAGE)
+        found = {series: kept for series in page if (kept := self._kept(series)) is not None}
+        looked_at = self._looked_at + len(page) if page else None
+        self._ledger.recover(found, looked_at)
+        if looked_at is None:
+            log.info("the ledger is made up anew: %d series were looked at", self._looked_at)
+        self._looked_at = looked_at
+        return looked_at is not None
+
+    def _kept(self, series: str) -> Kept | None:
+        outcome = self._pacs.outcome(series)
+        if outcome is None:
+            return None
+        try:
+            modality = self._intake.modality(series)
+        except (LookupError, NoCandidate):
+            return None
+        return Kept(
+            modality=modality,
+            state=State(outcome["state"]),
+            content=str(outcome["content"]),
+            models=str(outcome["lineup"]),
+            outcome=outcome,
+            stored=stored_ids(outcome),
+        )
