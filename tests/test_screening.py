@@ -86,7 +86,7 @@ def test_a_film_of_a_bare_header_passes() -> None:
         ({"Rows": 511}, "few_rows"),
         ({"Columns": 300}, "few_columns"),
         ({"SOPClassUID": None}, "sop_class"),
-        ({"Rows": 8193, "Columns": 8193}, "many_pixels"),
+        ({"Rows": 6145, "Columns": 6145}, "many_pixels"),
         ({"Rows": 1200}, "aspect"),
         ({"Columns": 1201}, "aspect"),
         ({"NumberOfFrames": 2}, "number_of_frames"),

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from plugin.dicom import files
 from plugin.dicom.helper import BASE_BYTES, BYTES_PER_PIXEL, Answer, Task
 from plugin.domain.errors import ImagingError, TooLarge
+
+log = logging.getLogger(__name__)
 
 _MOST_NOTES = 20
 
@@ -75,8 +78,12 @@ def _do(task: Task, data: bytes, notes: Notes) -> tuple[Answer, npt.NDArray[Any]
         error = problem
     except MemoryError:
         error = TooLarge(f"reading the file takes more than {allowed >> 20} MiB of memory")
+    except Exception as problem:  # what no check foresaw is a property of the file, too
+        place = traceback.extract_tb(problem.__traceback__)[-1]
+        log.warning("%s in %s:%s", type(problem).__name__, Path(place.filename).name, place.lineno)
+        error = ImagingError("the file cannot be read: its header and its pixels do not go together")
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        _limit_memory(None)
         signal.setitimer(signal.ITIMER_PROF, 0)
     array = np.ascontiguousarray(array)
     answer = Answer(
@@ -89,18 +96,21 @@ def _do(task: Task, data: bytes, notes: Notes) -> tuple[Answer, npt.NDArray[Any]
     return answer, array
 
 
-def _limit_memory(more: int) -> None:
-    """Let this process take so many bytes beyond what it has; beyond that it gets MemoryError."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + more
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+def _limit_memory(more: int | None) -> None:
+    """Let this process take so many bytes beyond what it has, then MemoryError; None: as many as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = most
+    if more is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + more
+        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))
 
 
 def _main() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, the kernel ends this, not Orthanc
     notes = Notes()
-    logger = logging.getLogger("plugin")
-    logger.handlers, logger.propagate = [notes], False
+    logging.getLogger().handlers = [notes]
     serve(Connection(int(sys.argv[1])), notes)
 
 

@@ -14,7 +14,7 @@ from plugin.dicom import geometry, headers
 from plugin.dicom.helper import Budget, helper
 from plugin.domain.errors import InconsistentPixels, NoContrast, TooLarge, UnusableGeometry
 
-MAX_FILM_PIXELS = 8192**2
+MAX_FILM_PIXELS = 6144**2
 MAX_VOLUME_VOXELS = 2000 * 512**2
 MAX_HEADERS_BYTES = 256 << 20
 """What the headers of one series may take together."""

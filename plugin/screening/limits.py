@@ -22,7 +22,7 @@ class XrayLimits(Limits):
     )
     min_pixels: int = Field(default=512, ge=1, description="least rows and columns of a radiograph, pixels")
     max_pixels: int = Field(
-        default=8192, ge=1, description="greatest rows and columns of a radiograph, pixels"
+        default=6144, ge=1, description="greatest rows and columns of a radiograph, pixels"
     )
     min_aspect: float = Field(default=0.5, gt=0, description="least rows / columns of a radiograph")
     max_aspect: float = Field(default=2.0, gt=0, description="greatest rows / columns of a radiograph")
