@@ -1,12 +1,16 @@
-"""Evidence placed back onto the picture that the network was given."""
+"""Evidence on one scale for every picture, placed back onto the picture, without what is outside the body."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from plugin.analysis.attention import attention_map, seen
+from plugin.analysis.attention import FULL, attention_map, evidence_shades, log_odds, seen
 from plugin.analysis.preprocess import central_crop, resize, short_side_shape
+
+
+def whole(rows: int, columns: int) -> np.ndarray:
+    return np.ones((rows, columns), dtype=bool)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(300, 300), (420, 300), (300, 517), (1955, 1841)])
@@ -23,10 +27,10 @@ def test_a_mark_comes_back_to_its_place(
         given = resize(picture, 224, 224)
     else:
         given = central_crop(resize(picture, *short_side_shape(rows, columns, short_side)), 224, 224)
-    evidence = given.reshape(28, 8, 28, 8).mean(axis=(1, 3))
+    shades = given.reshape(28, 8, 28, 8).mean(axis=(1, 3))
     placed = attention_map(
-        evidence, rows=rows, columns=columns, input_shape=(224, 224), short_side=short_side
-    )
+        shades, body=whole(rows, columns), input_shape=(224, 224), short_side=short_side
+    ).shades
     assert placed.shape == (rows, columns)
     weights = np.nan_to_num(placed)
     centre = [
@@ -34,19 +38,17 @@ def test_a_mark_comes_back_to_its_place(
         for axis, n in enumerate((rows, columns))
     ]
     assert centre == pytest.approx([row, column], abs=0.02 * max(rows, columns))
-    assert np.nanmax(placed) == pytest.approx(1)
-    assert np.nanmin(placed) >= 0
+    assert 0 <= np.nanmin(placed) <= np.nanmax(placed) <= 1
 
 
 def test_what_the_network_did_not_see_is_not_a_number() -> None:
-    evidence = np.ones((7, 7), dtype=np.float32)
-    placed = attention_map(evidence, rows=200, columns=400, input_shape=(200, 200), short_side=200)
+    shades = np.ones((7, 7), dtype=np.float32)
+    placed = attention_map(shades, body=whole(200, 400), input_shape=(200, 200), short_side=200).shades
     assert np.isnan(placed[:, :100]).all()
     assert np.isnan(placed[:, 300:]).all()
     assert (placed[:, 100:300] == 1).all()
-    assert not np.isnan(
-        attention_map(evidence, rows=200, columns=400, input_shape=(200, 200), short_side=None)
-    ).any()
+    stretched = attention_map(shades, body=whole(200, 400), input_shape=(200, 200), short_side=None)
+    assert not np.isnan(stretched.shades).any()
 
 
 def test_the_seen_part_of_a_cropped_picture() -> None:
@@ -54,13 +56,38 @@ def test_the_seen_part_of_a_cropped_picture() -> None:
     assert seen(rows=90, columns=80, input_shape=(5, 5), short_side=None) == (0, 0, 90, 80)
 
 
-def test_only_evidence_for_the_class_is_shown() -> None:
-    evidence = np.array([[-3, 2], [0, 1]], dtype=np.float32)
-    placed = attention_map(evidence, rows=2, columns=2, input_shape=(64, 64), short_side=None)
-    np.testing.assert_allclose(placed, [[0, 1], [0, 0.5]])
-    nothing = attention_map(-abs(evidence), rows=9, columns=9, input_shape=(64, 64), short_side=None)
-    assert (nothing == 0).all()
-    broken = attention_map(
-        np.full((2, 2), np.nan, np.float32), rows=4, columns=4, input_shape=(8, 8), short_side=None
-    )
-    assert (broken == 0).all()
+def test_a_clear_picture_does_not_glow_like_a_sick_one() -> None:
+    """The same evidence from place to place: what the picture as a whole says decides how much it shows."""
+    evidence = np.random.default_rng(1).normal(0, 4, (8, 8)).astype(np.float32)
+    margins = {
+        probability: log_odds(probability) - log_odds(0.34) for probability in (0.01, 0.1, 0.34, 0.9, 0.999)
+    }
+    mean = [
+        float(evidence_shades(evidence, margin=margin, temperature=1.0).mean()) for margin in margins.values()
+    ]
+    assert mean == sorted(mean)
+    assert mean[0] < 0.03
+    assert mean[-1] > 0.8
+    assert evidence_shades(evidence, margin=margins[0.01], temperature=1.0).max() < 0.5
+
+
+def test_the_scale_is_the_same_for_all_and_begins_at_the_operating_point() -> None:
+    """A thousand times the odds of the operating point is full colour, the operating point none."""
+    flat = np.full((4, 4), 3.0, np.float32)
+    assert (evidence_shades(flat, margin=0.0, temperature=1.0) == 0).all()
+    assert evidence_shades(flat, margin=FULL / 2, temperature=1.0) == pytest.approx(0.5)
+    assert evidence_shades(flat, margin=FULL, temperature=1.0) == pytest.approx(1.0)
+    hill = np.array([[-2.0, 2.0]], np.float32)
+    np.testing.assert_allclose(evidence_shades(hill, margin=0.0, temperature=2.0), [[0, 0.5 / FULL]])
+    assert (evidence_shades(np.full((2, 2), np.nan), margin=-1.0, temperature=1.0) == 0).all()
+
+
+def test_nothing_is_shown_outside_the_body_and_how_much_that_was_is_told() -> None:
+    body = np.zeros((100, 100), dtype=bool)
+    body[:, :75] = True
+    placed = attention_map(np.ones((10, 10), np.float32), body=body, input_shape=(64, 64), short_side=None)
+    assert (placed.shades[:, 75:] == 0).all()
+    assert (placed.shades[:, :75] == 1).all()
+    assert placed.outside == pytest.approx(0.25)
+    nothing = attention_map(np.zeros((10, 10), np.float32), body=body, input_shape=(64, 64), short_side=None)
+    assert nothing.outside == 0

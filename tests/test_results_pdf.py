@@ -29,9 +29,10 @@ from results_factory import (
 from scipy import ndimage
 
 from plugin.dicom.imaging import XrayImage
-from plugin.domain.findings import Findings, Remark, Severity
+from plugin.domain.findings import FigureKind, Findings, Measured, Remark, Severity
 from plugin.results.common import SeriesLabel
-from plugin.results.pdf.ct import CtMaterial, ProjectionAttention
+from plugin.results.pdf.attention import ProjectionAttention
+from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.summary import Earlier, narrative, sentence
@@ -209,7 +210,8 @@ def test_no_words_go_for_pictures(
         assert sentence(remark, label.texts) in said
     assert label.texts("pdf.overview") in said
     assert (label.texts("pdf.course") in said) == bool(history)
-    assert (label.texts("pdf.attention") in said) == (not history or count < 6)
+    assert label.texts("pdf.lesions") in said
+    assert (label.texts("pdf.attention") in said) == (count < 3 if history else count < 6)
 
 
 @needs_poppler
@@ -262,12 +264,12 @@ def test_it_is_tagged(tmp_path: Path) -> None:
     tree = structure(ds, tmp_path)
     headings = re.findall(r'H2 \(block\)\n +"(.*)"', tree)
     assert headings == [
-        *("Slices with most opacities", "Opacities from the front", "Volumes", "What speaks for the finding"),
-        *("Course", "What this does not tell", "How good is this?"),
+        *("Slices with most opacities", "Opacities from the front", "Volumes", "Largest opacities"),
+        *("What speaks for the finding", "Course", "What this does not tell", "How good is this?"),
     ]
     told = " ".join(re.findall(r'^ +"(.*)"$', tree, re.MULTILINE)).split()
     assert sorted(told) == sorted(words(ds, tmp_path, "-raw").split())
-    assert ds.EncapsulatedDocument.count(b"/Alt ") == len(re.findall("^ +Figure$", tree, re.MULTILINE)) == 5
+    assert ds.EncapsulatedDocument.count(b"/Alt ") == len(re.findall("^ +Figure$", tree, re.MULTILINE)) == 6
     assert b"/Lang (en)" in ds.EncapsulatedDocument
 
 
@@ -335,3 +337,89 @@ def test_twice_the_same_bytes() -> None:
 
 def test_a_report_without_pictures() -> None:
     assert ct_pdf(material=None).EncapsulatedDocument.startswith(b"%PDF-")
+
+
+@needs_poppler
+def test_the_head_names_the_series_and_never_loses_the_accession_number(tmp_path: Path) -> None:
+    told = {
+        "StudyDescription": "CT of the chest with contrast in the venous phase, follow-up after discharge, A",
+        "SeriesDescription": "Lung 1.25",
+        "ConvolutionKernel": "B70f",
+    }
+    where = grid()
+    source = volume(where, **told)
+    lungs, findings = lungs_on(where)
+    shown = CtMaterial(volume=source, lungs=lungs, findings=findings)
+    ds = build_pdf(
+        findings=ct_findings(), sources=source.sources, identity=IDENTITY, label=LABEL, material=shown
+    )
+    text = " ".join(words(ds, tmp_path).split())
+    assert "Series 3 · Lung 1.25 · slices 5 mm thick · kernel B70f" in text
+    assert "Accession A-77" in text
+    assert "CT of the chest with contrast" in text
+
+
+@needs_poppler
+def test_the_pictures_have_a_window_a_scale_and_a_key(tmp_path: Path) -> None:
+    text = " ".join(words(ct_pdf(material=material(maps=1)), tmp_path).split())
+    assert "window −600 / 1500 HU" in text
+    assert re.search(r"\b(10|5|2|1) cm\b", text)
+    for key in ("right lung", "left lung", "opacities"):
+        assert key in text
+    assert "Not a location of disease" in text
+
+
+@needs_poppler
+def test_the_largest_opacities_are_listed(tmp_path: Path) -> None:
+    shown = material()
+    text = words(ct_pdf(material=shown), tmp_path)
+    listed = re.findall(r"(Right|Left), (upper|middle|lower) third: ([\d.]+) mL, image (\d+)", text)
+    inside = shown.findings & (shown.lungs > 0)
+    labels, count = ndimage.label(inside, np.ones((3, 3, 3)))
+    voxel = np.prod(shown.volume.spacing) / 1000
+    sizes = sorted((float((labels == n).sum() * voxel) for n in range(1, count + 1)), reverse=True)
+    assert [float(volume_ml) for _, _, volume_ml, _ in listed] == pytest.approx(sizes[:4], abs=0.5)
+    side, third, _, image = listed[0]
+    assert (side, third) == ("Right", "middle")
+    assert inside[int(image) - 1].any()
+
+
+@needs_poppler
+def test_no_third_of_a_lung_that_the_images_cut(tmp_path: Path) -> None:
+    cut = Remark(code="lungs_cut_base", severity=Severity.WARN, message="the lungs run out of the images")
+    text = words(ct_pdf(ct_findings((cut,))), tmp_path)
+    assert "third" not in text
+    assert re.search(r"Right: [\d.]+ mL, image \d+", text)
+    assert "of the lung imaged" in " ".join(text.split())
+
+
+@needs_poppler
+def test_the_earlier_percentages_stand_beside_the_current_ones(tmp_path: Path) -> None:
+    before = Earlier(day=date(2024, 5, 2), percent=12.5, right_percent=14.5, left_percent=10.25)
+    text = words(ct_pdf(history=(before,)), tmp_path)
+    assert "on 2024-05-02" in text
+    said = measurements()
+    for now, then in ((said.right, 14.5), (said.left, 10.25), (said, 12.5)):
+        assert re.search(rf"{now.percent:.1f} % +{then:.1f} %", text)
+
+
+@needs_poppler
+def test_not_segmented_is_not_no_lungs(tmp_path: Path) -> None:
+    none_found = Remark(code="no_lungs", severity=Severity.WARN, message="no lungs were found (12 mL)")
+    cases = (((), "not segmented", "no lungs"), ((none_found,), "no lungs found", "segm"))
+    for remarks, words_said, unsaid in cases:
+        findings = replace(ct_findings(remarks), lungs=None)
+        text = words(ct_pdf(findings, material=None), tmp_path)
+        assert words_said in text
+        assert unsaid not in text
+
+
+@needs_poppler
+def test_measured_figures_and_operating_points_stand_on_the_page(tmp_path: Path) -> None:
+    figures = (Measured(kind=FigureKind.VOLUME_BIAS_ML, value=-153.3, interval=(-331.9, -5.2), n=11),)
+    lungs = measurements()
+    known = replace(lungs.algorithm, measured=figures, operating_points=(("lung", 0.5), ("findings", 0.3)))
+    ds = ct_pdf(ct_findings(lungs=replace(lungs, algorithm=known)))
+    text = " ".join(words(ds, tmp_path, "-raw").split())
+    assert "volume of opacities off by −153 mL on average (−332 to −5; n = 11)" in text
+    assert "operating points: lung 50, findings 30" in text

@@ -16,7 +16,7 @@ from results_factory import IDENTITY, LABEL, ct_findings, measurements, xray_fin
 
 from plugin.dicom.imaging import read_ct, read_instances, read_xray
 from plugin.results.capture import build_attention
-from plugin.results.pdf.ct import CtMaterial
+from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg

@@ -51,3 +51,16 @@ def test_a_small_share_is_not_none(value: float, words: str) -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(ValueError, match="language 'xx'"):
         Texts("xx")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_goes_into_a_short_attribute_fits(language: str) -> None:
+    """Long String (LO) holds 64 characters."""
+    assert len(Texts(language)("seg.description")) <= 64
+    segments = [key for key in all_texts() if key.startswith("segment.")]
+    assert max(len(Texts(language)(key)) for key in segments) <= 64
+
+
+def test_signs_and_small_volumes() -> None:
+    assert [Texts("en").signed(value, 1) for value in (-3.24, 0.04, 2.0)] == ["−3.2", "0.0", "+2.0"]
+    assert [Texts("pt").volume(value) for value in (0.0, 0.05, 4.26, 380.2)] == ["0,0", "< 0,1", "4,3", "380"]

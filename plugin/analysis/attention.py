@@ -1,6 +1,9 @@
-"""A classifier's evidence per place, brought back onto the picture it was given."""
+"""A classifier's evidence per place, on one scale for every picture, brought back onto the picture it was
+given."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -8,32 +11,68 @@ import numpy.typing as npt
 from plugin.analysis.preprocess import resize, short_side_shape
 
 FloatArray = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+FULL = float(np.log(1000.0))
+"""The log odds above the operating point from which on the colour is full: a thousand times its odds."""
+
+_PLACE = 0.5
+"""A place counts half, the picture as a whole the other half: what a network sees in one place alone also
+stands out on clear pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionMap:
+    """What speaks for a finding, over a picture.
+
+    ``shades``: float32 (rows, columns) in [0, 1], 0 outside the body, NaN where the network did not look.
+    ``outside``: the share (0 to 1) of all shades that lay outside the body and was left out.
+    """
+
+    shades: FloatArray
+    outside: float
+
+
+def evidence_shades(evidence: FloatArray, *, margin: float, temperature: float) -> FloatArray:
+    """The evidence of one class (h, w) in logits as shades in [0, 1], on the same scale for every picture.
+
+    ``margin``: how far the picture's score is above its operating point, in log odds; ``temperature``:
+    what the network's logits are divided by. A place is 0 up to where it and the picture, each counted
+    half, reach the operating point, and 1 from :data:`FULL` above it on.
+    """
+    known = np.nan_to_num(evidence.astype(np.float32))
+    above = (known - known.mean()) / temperature
+    return np.asarray(np.clip((margin + _PLACE * above) / FULL, 0, 1), dtype=np.float32)
+
+
+def log_odds(probability: float) -> float:
+    """The log odds of a probability, limited to what a million to one gives."""
+    bounded = float(np.clip(probability, 1e-6, 1 - 1e-6))
+    return float(np.log(bounded / (1 - bounded)))
 
 
 def attention_map(
-    evidence: FloatArray,
+    shades: FloatArray,
     *,
-    rows: int,
-    columns: int,
+    body: Mask,
     input_shape: tuple[int, int],
     short_side: int | None,
-) -> FloatArray:
-    """Evidence (h, w) of one class as a map over a picture of (rows, columns): float32 in [0, 1].
+) -> AttentionMap:
+    """Shades (h, w) placed over a picture of the shape of ``body``, without what lies outside the body.
 
-    Only evidence for the class counts: negative values become 0, the greatest becomes 1; without any the
-    map is 0. ``input_shape`` and ``short_side`` say how the picture came to the network: stretched to
-    ``input_shape`` (None), or brought to that shorter side and cropped in the middle. NaN where the
-    network did not look.
+    ``input_shape`` and ``short_side`` say how the picture came to the network: stretched to
+    ``input_shape`` (None), or brought to that shorter side and cropped in the middle.
     """
-    positive = np.maximum(np.nan_to_num(evidence.astype(np.float32)), 0)
+    rows, columns = body.shape
     top, left, bottom, right = seen(
         rows=rows, columns=columns, input_shape=input_shape, short_side=short_side
     )
-    inside = np.maximum(resize(positive, bottom - top, right - left), 0)
-    greatest = float(inside.max())
+    inside = np.clip(resize(shades, bottom - top, right - left), 0, 1)
+    kept = inside * body[top:bottom, left:right]
+    total = float(inside.sum())
     placed = np.full((rows, columns), np.nan, dtype=np.float32)
-    placed[top:bottom, left:right] = inside / greatest if greatest > 0 else 0
-    return placed
+    placed[top:bottom, left:right] = kept
+    return AttentionMap(shades=placed, outside=1 - float(kept.sum()) / total if total > 0 else 0.0)
 
 
 def seen(

@@ -55,6 +55,8 @@ class FigureKind(StrEnum):
 
     SENSITIVITY = "sensitivity"
     SPECIFICITY = "specificity"
+    FALSELY_REJECTED = "falsely_rejected"
+    """The share of suitable images that are rejected, 0 to 1."""
     VOLUME_BIAS_ML = "volume_bias_ml"
     """Mean error of the findings' volume in mL, below 0 where they are measured too small."""
     VOLUME_BIAS_POINTS = "volume_bias_points"
@@ -90,7 +92,7 @@ class Algorithm:
     provider: str
     """ONNX Runtime's execution provider that ran it, such as ``CPUExecutionProvider``."""
     operating_points: tuple[tuple[str, float], ...] = ()
-    """The class and its threshold (called at or above), in the order of the network's classes."""
+    """Each class that is called, and the probability from which on it is, in the network's order."""
     measured: tuple[Measured, ...] = ()
 
     def figure(self, kind: FigureKind) -> Measured | None:

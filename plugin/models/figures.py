@@ -12,6 +12,7 @@ from plugin.models.cards import Card
 _NAMES: dict[FigureKind, tuple[str, ...]] = {
     FigureKind.SENSITIVITY: ("sensitivity", "whole volumes with findings called"),
     FigureKind.SPECIFICITY: ("specificity", "whole volumes without findings not called"),
+    FigureKind.FALSELY_REJECTED: ("whole chests falsely rejected, with varied", "frontal films rejected"),
     FigureKind.VOLUME_BIAS_ML: ("findings volume error, mL",),
     FigureKind.VOLUME_BIAS_POINTS: ("findings volume error, percentage points of lung",),
     FigureKind.OVERLAP: ("findings Dice, mean over volumes",),

@@ -90,7 +90,7 @@ class Model:
             manufacturer=card.manufacturer,
             sha256=card.sha256,
             provider=self.provider,
-            operating_points=tuple((c.name, c.threshold) for c in self.classes),
+            operating_points=tuple((c.name, c.threshold) for c in self.classes if c.role != "other"),
             measured=measured(card) if self.as_measured else (),
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from plugin.analysis.body import body_of_projection
 from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate, volume_ml
 from plugin.analysis.preprocess import window
 from plugin.analysis.projection import Projections
@@ -34,7 +35,8 @@ from plugin.models.cards import HuWindow
 from plugin.models.network import Model
 from plugin.pipelines import steps
 from plugin.pipelines.reading import Reading, Request
-from plugin.results.pdf.ct import CtMaterial, ProjectionAttention
+from plugin.results.pdf.attention import ProjectionAttention
+from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.seg.segmentation import build_seg
 from plugin.results.sr.regions import KeyRegion, key_regions
@@ -156,7 +158,7 @@ def _classify(
     (picture,) = _views(model, projections)
     prediction, classes = steps.ask(model, picture)
     said = steps.classification(model, classes)
-    attention = steps.attention(model, prediction, picture.shape)
+    attention = steps.attention(model, prediction, classes, body_of_projection(picture))
     if attention is None or said.projection is None:
         return said, None
     between, rows, columns = (
@@ -166,7 +168,8 @@ def _classify(
     return said, ProjectionAttention(
         projection=said.projection,
         picture=shown,
-        attention=attention,
+        attention=attention.shades,
+        outside=attention.outside,
         size=(rows, columns) if said.projection == "axial" else (between, rows),
     )
 

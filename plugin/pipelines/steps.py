@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from plugin import __version__
-from plugin.analysis.attention import attention_map
+from plugin.analysis.attention import AttentionMap, attention_map, evidence_shades, log_odds
 from plugin.dicom.imaging import Instance
 from plugin.domain.findings import Classification, ClassProbability, Findings, Remark, Severity, Verdict
 from plugin.domain.kinds import Modality, RemarkCode
@@ -72,16 +72,27 @@ def classification(model: Model, classes: tuple[ClassProbability, ...]) -> Class
     )
 
 
-def attention(model: Model, prediction: Prediction, shape: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
-    """Where a classifier saw evidence for its finding: [0, 1] over a picture of that shape, or None."""
+def attention(
+    model: Model,
+    prediction: Prediction,
+    classes: Sequence[ClassProbability],
+    body: npt.NDArray[np.bool_],
+) -> AttentionMap | None:
+    """What speaks for a classifier's finding, over a picture of the shape of ``body``; None where the
+    network does not tell."""
     evidence = model.evidence(prediction)
     if evidence is None:
         return None
+    finding = next(c for c in classes if c.role == "finding")
+    shades = evidence_shades(
+        evidence[0],
+        margin=log_odds(finding.probability) - log_odds(finding.threshold),
+        temperature=model.card.logits.temperature,
+    )
     spec = model.card.input
     return attention_map(
-        evidence[0],
-        rows=shape[0],
-        columns=shape[1],
+        shades,
+        body=body,
         input_shape=(spec.shape[2], spec.shape[3]),
         short_side=spec.resize.size,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from plugin.analysis.attention import AttentionMap
+from plugin.analysis.body import body_of_film
 from plugin.dicom import imaging
 from plugin.dicom.imaging import XrayImage
 from plugin.domain.errors import ModelError
@@ -36,14 +36,14 @@ def read(request: Request) -> Reading:
     image = imaging.read_xray(request.source, chosen[0], max_pixels=most**2)
     request.stages.enter("classify")
     classifications: list[Classification] = []
-    attention = None
+    attention: AttentionMap | None = None
     for model in request.lineup.xray:
         prediction, classes = steps.ask(model, image.pixels)
         if model is request.lineup.xray[0]:
             verdict = verdict.joined(steps.network_verdict(model, classes))
             if not verdict.accepted:
                 return steps.rejected(request, Modality.XRAY, verdict, chosen)
-            attention = steps.attention(model, prediction, image.pixels.shape)
+            attention = steps.attention(model, prediction, classes, body_of_film(image.pixels))
         classifications.append(steps.classification(model, classes))
     findings = Findings(
         modality=Modality.XRAY, classifications=tuple(classifications), remarks=verdict.remarks
@@ -56,7 +56,7 @@ def _results(
     request: Request,
     image: XrayImage,
     findings: Findings,
-    attention: npt.NDArray[np.float32] | None,
+    attention: AttentionMap | None,
 ) -> dict[str, Dataset]:
     request.stages.enter("results")
     wanted, label = request.settings.results, steps.label_of(request.settings)
@@ -64,7 +64,8 @@ def _results(
     if wanted.attention and attention is not None:
         results["attention"] = build_attention(
             image=image,
-            attention=attention,
+            attention=attention.shades,
+            outside=attention.outside,
             findings=findings,
             identity=request.identity,
             label=label,
@@ -75,7 +76,7 @@ def _results(
             sources=[image.source],
             identity=request.identity,
             label=label,
-            material=XrayMaterial(image=image, attention=attention),
+            material=_material(image, attention),
         )
     if wanted.sr:
         results["sr"] = build_sr(
@@ -86,3 +87,9 @@ def _results(
             predecessors=request.predecessors,
         )
     return results
+
+
+def _material(image: XrayImage, attention: AttentionMap | None) -> XrayMaterial:
+    if attention is None:
+        return XrayMaterial(image=image, attention=None)
+    return XrayMaterial(image=image, attention=attention.shades, outside=attention.outside)

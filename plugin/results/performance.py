@@ -15,7 +15,8 @@ def performance(algorithm: Algorithm, texts: Texts) -> str:
 
 def _words(figure: Measured, texts: Texts) -> str:
     value = _shown(figure, figure.value, texts)
-    if figure.interval is None:
+    # An interval without a width says only that the measurement had no error, not that none is possible.
+    if figure.interval is None or figure.interval[0] == figure.interval[1]:
         interval = texts("measured.without_interval", n=figure.n)
     else:
         low, high = (_shown(figure, bound, texts) for bound in figure.interval)
@@ -25,7 +26,7 @@ def _words(figure: Measured, texts: Texts) -> str:
 
 def _shown(figure: Measured, value: float, texts: Texts) -> str:
     match figure.kind:
-        case FigureKind.SENSITIVITY | FigureKind.SPECIFICITY:
+        case FigureKind.SENSITIVITY | FigureKind.SPECIFICITY | FigureKind.FALSELY_REJECTED:
             return texts.percent(100 * value)
         case FigureKind.FALSE_SHARE:
             return texts.percent(value, 1)

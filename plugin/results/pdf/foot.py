@@ -17,7 +17,7 @@ from plugin.results.texts import Texts
 _FOOTER = BOTTOM - 9
 _WORDS_SIZES = (8.5, 7.5, 6.5)
 _REMARK_SIZE, _SMALL = 8.0, 7.0
-_ROW = 4.0
+_APART = 0.8
 _ABOVE_WORDS, _BELOW_WORDS = 9.5, 3.0
 
 
@@ -69,39 +69,33 @@ def untold(page: Page, y: float, limit: float, words: str, texts: Texts) -> None
 
 def reliability_top(page: Page, findings: Findings, texts: Texts) -> float:
     """Where :func:`reliability` begins: what is above it has the room up to there."""
-    height = sum(_ROW + _figures_height(page, algorithm, texts) for algorithm in findings.algorithms)
-    return _FOOTER - 6.5 - height - _limits_height(page, texts)
+    words = [*(_about(algorithm, texts) for algorithm in findings.algorithms), texts("pdf.limits")]
+    lines = sum(page.count_lines(line, size=_SMALL, width=WIDTH) for line in words)
+    return _FOOTER - 7.5 - lines * page.line_height(_SMALL) - _APART * len(findings.algorithms)
 
 
 def reliability(page: Page, findings: Findings, texts: Texts) -> None:
-    """Each network with its version, its file and what was measured of it, and the limits of that."""
+    """Each network with its file, operating points and figures, and the limits of those."""
     y = page.heading(LEFT, reliability_top(page, findings, texts), texts("pdf.how"))
     for algorithm in findings.algorithms:
-        named = f"{algorithm.name} {algorithm.version}"
-        page.put(LEFT, y, algorithm.title, size=7.5, width=66)
-        page.put(LEFT + 68, y, named, size=7.5, width=48)
-        page.put(LEFT + 118, y, f"SHA-256 {algorithm.sha256[:16]}…", size=7.5, colour=QUIET, width=40)
-        provider = algorithm.provider.removesuffix("ExecutionProvider")
-        page.put(LEFT, y, provider, size=7.5, colour=QUIET, align="R")
-        words = _figures(algorithm, texts)
-        page.paragraph(LEFT + 4, y + _ROW - 0.4, words, size=_SMALL, width=WIDTH - 4)
-        y += _ROW + _figures_height(page, algorithm, texts)
+        y = page.paragraph(LEFT, y, _about(algorithm, texts), size=_SMALL) + _APART
     page.paragraph(LEFT, y, texts("pdf.limits"), size=_SMALL, colour=QUIET)
 
 
-def _figures(algorithm: Algorithm, texts: Texts) -> str:
-    words = performance(algorithm, texts)
-    return f"{words[:1].upper()}{words[1:]}."
-
-
-def _figures_height(page: Page, algorithm: Algorithm, texts: Texts) -> float:
-    lines = page.count_lines(_figures(algorithm, texts), size=_SMALL, width=WIDTH - 4)
-    return lines * page.line_height(_SMALL) + 0.6
-
-
-def _limits_height(page: Page, texts: Texts) -> float:
-    lines = page.count_lines(texts("pdf.limits"), size=_SMALL, width=WIDTH)
-    return lines * page.line_height(_SMALL)
+def _about(algorithm: Algorithm, texts: Texts) -> str:
+    """A network's name, version, file, operating points and figures in one paragraph."""
+    points = ", ".join(
+        f"{name} {texts.number(100 * point, 0 if (100 * point).is_integer() else 1)}"
+        for name, point in algorithm.operating_points
+    )
+    return texts(
+        "pdf.network",
+        name=f"{algorithm.name} {algorithm.version}",
+        sha256=algorithm.sha256[:16],
+        provider=algorithm.provider.removesuffix("ExecutionProvider"),
+        points=points or "–",
+        figures=performance(algorithm, texts),
+    )
 
 
 def footer(page: Page, source: Dataset, identity: Identity, label: SeriesLabel) -> None:

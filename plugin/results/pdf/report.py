@@ -18,9 +18,10 @@ from plugin.domain.kinds import Modality
 from plugin.results.common import SeriesLabel, finish, source_identity
 from plugin.results.identity import Identity
 from plugin.results.pdf import answer, ct, foot, head, volumes, xray
-from plugin.results.pdf.ct import CtMaterial
+from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf.xray import XrayMaterial
+from plugin.results.statement import cut
 from plugin.results.summary import Earlier, narrative
 
 _TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
@@ -87,7 +88,9 @@ def render(
         y = xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
     elif findings.modality == Modality.CT:
         current = _current(findings, patient, identity)
-        ct_part = ct.CtPart(material=material, lungs=findings.lungs, current=current, history=history)
+        ct_part = ct.CtPart(
+            material=material, lungs=findings.lungs, current=current, history=history, cut=cut(findings)
+        )
         y = ct.part(page, Area(LEFT, y, WIDTH, room), ct_part, texts)
     foot.untold(page, y, bottom, words, texts)
     foot.reliability(page, findings, texts)

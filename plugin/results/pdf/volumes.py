@@ -1,42 +1,58 @@
-"""The table of volumes and percentages of a CT."""
+"""The table of volumes and percentages of a CT, beside those of the earlier one where there is one."""
 
 from __future__ import annotations
 
-from plugin.domain.findings import LungMeasurements
+from collections.abc import Sequence
+
+from plugin.domain.findings import LungMeasurement, LungMeasurements
 from plugin.results import pictures as pic
-from plugin.results.pdf.page import LINE, QUIET, Area, Page
+from plugin.results.pdf.page import INK, LINE, QUIET, Area, Colour, Page
+from plugin.results.summary import Earlier, latest
 from plugin.results.texts import Texts
 
 WIDTH, HEIGHT = 104.0, 28.0
 """Of the table in mm, with its heading."""
 
+_FIRST = 27.0
+_COLUMNS = ("lung_ml", "findings_ml", "share_percent")
 
-def table(page: Page, area: Area, lungs: LungMeasurements, texts: Texts) -> float:
-    """Volumes and percentages of each lung and of both; returns y below."""
+
+def table(page: Page, area: Area, lungs: LungMeasurements, history: Sequence[Earlier], texts: Texts) -> float:
+    """Volumes and percentages of each lung and of both, with the last earlier percentages in a column of
+    their own; returns y below."""
     y = page.heading(area.x, area.y, texts("pdf.volumes"), area.width)
-    first = 34.0
-    each = (area.width - first) / 3
-    places = [area.x + first + each * number for number in range(3)]
-    for x, key in zip(places, ("lung_ml", "findings_ml", "share_percent"), strict=True):
-        page.put(x, y, texts(f"pdf.column.{key}"), size=7.5, colour=QUIET, width=each, align="R")
+    before = latest(history) if history else None
+    headings = [texts(f"pdf.column.{key}") for key in _COLUMNS]
+    if before is not None:
+        headings.append(texts("pdf.column.before", day=texts.date(before.day)))
+    each = (area.width - _FIRST) / len(headings)
+    places = [area.x + _FIRST + each * number for number in range(len(headings))]
+    for x, words in zip(places, headings, strict=True):
+        page.put(x, y, words, size=7, colour=QUIET, width=each, align="R")
     y += 5
-    rows = (
+    then: tuple[float | None, ...] = (None, None, None)
+    if before is not None:
+        then = (before.right_percent, before.left_percent, before.percent)
+    rows: tuple[tuple[str, Colour | None, LungMeasurement | LungMeasurements], ...] = (
         (texts("segment.lung-right"), pic.RIGHT_COLOUR, lungs.right),
         (texts("segment.lung-left"), pic.LEFT_COLOUR, lungs.left),
         (texts("segment.lungs"), None, lungs),
     )
-    for words, colour, measured in rows:
+    for (words, colour, measured), earlier in zip(rows, then, strict=True):
         page.rule(y - 0.4, area.x, area.x + area.width, LINE)
         bold = colour is None
         if colour is not None:
             page.box(area.x, y + 1.1, 2.4, 2.4, colour)
-        page.put(area.x + 4, y + 0.4, words, bold=bold, width=first - 4)
-        values = (
+        page.put(area.x + 4, y + 0.4, words, bold=bold, size=8.5, width=_FIRST - 4)
+        values = [
             texts.number(measured.volume_ml),
-            texts.number(measured.findings_ml),
+            texts.volume(measured.findings_ml),
             texts.percent(measured.percent, 1),
-        )
-        for x, value in zip(places, values, strict=True):
-            page.put(x, y + 0.4, value, bold=bold, width=each, align="R")
+        ]
+        if before is not None:
+            values.append("–" if earlier is None else texts.percent(earlier, 1))
+        for number, (x, value) in enumerate(zip(places, values, strict=True)):
+            ink = QUIET if number == len(_COLUMNS) else INK
+            page.put(x, y + 0.4, value, bold=bold, colour=ink, width=each, align="R")
         y += 5.6
     return y

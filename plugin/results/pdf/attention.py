@@ -1,0 +1,113 @@
+"""What speaks for a classifier's finding, as colour over the picture it read, and how to read the colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin.results import pictures as pic
+from plugin.results.attention import caption
+from plugin.results.pdf import marks
+from plugin.results.pdf.page import QUIET, Area, Page
+from plugin.results.texts import Texts
+
+PIXELS_PER_MM = 9
+_GAP, _BELOW_PICTURE = 2.0, 4.6
+_WORDS_SIZE = 7.0
+_RAMP = Area(11, 0.4, 26, 2.4)
+
+_EDGES = {
+    "axial": {"left": "R", "right": "L", "top": "A", "bottom": "P"},
+    "sagittal": {"left": "A", "right": "P", "top": "H", "bottom": "F"},
+}
+"""The patient's sides at the edges of each projection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionAttention:
+    """What a CT classifier read and what there spoke for its finding, both as displayed.
+
+    ``projection``: ``axial`` (rows towards posterior, columns towards the patient's left) or
+    ``sagittal`` (rows from head to feet, columns towards posterior). ``picture``: float32 (rows,
+    columns) in [0, 1]; ``attention``: float32 of the same shape in [0, 1], 0 outside the body, NaN where
+    the network saw nothing. ``size``: (height, width) in mm. ``outside``: the share (0 to 1) of the
+    evidence that lay outside the body; ``located``: whether the card measured that the map locates
+    disease.
+    """
+
+    projection: str
+    picture: npt.NDArray[np.float32]
+    attention: npt.NDArray[np.float32]
+    size: tuple[float, float]
+    outside: float = 0.0
+    located: bool = False
+
+
+def projections(page: Page, area: Area, maps: Sequence[ProjectionAttention], texts: Texts) -> float:
+    """The maps of the CT classifiers side by side, as high as ``area`` at most; returns y below."""
+    below = top = page.heading(area.x, area.y, texts("pdf.attention"), area.width)
+    each = (area.width - _GAP * (len(maps) - 1)) / len(maps)
+    for number, seen in enumerate(maps):
+        height, wide = seen.size
+        scale = min(each / wide, area.height / height)
+        place = Area(area.x + number * (each + _GAP), top, wide * scale, height * scale)
+        words = texts(f"projection.{seen.projection}")
+        over(page, place, seen.picture, seen.attention, words)
+        marks.sides(page, place, texts, **_EDGES[seen.projection])
+        if not np.nanmax(seen.attention, initial=0) > 0:
+            marks.notice(page, place._replace(y=place.y + place.height / 2), texts("pdf.nowhere"))
+        end = page.paragraph(
+            place.x, top + place.height + 0.6, words, size=_WORDS_SIZE, colour=QUIET, width=each
+        )
+        below = max(below, end)
+    ramp(page, area.x, below + 0.4, texts)
+    return page.paragraph(
+        area.x, below + 4.4, caption_of(maps, texts), size=6.5, colour=QUIET, width=area.width
+    )
+
+
+def words_height(page: Page, maps: Sequence[ProjectionAttention], width: float, texts: Texts) -> float:
+    """The room in mm that the words below the maps take."""
+    each = (width - _GAP * (len(maps) - 1)) / len(maps)
+    names = max(
+        page.count_lines(texts(f"projection.{seen.projection}"), size=_WORDS_SIZE, width=each)
+        for seen in maps
+    )
+    lines = page.count_lines(caption_of(maps, texts), size=6.5, width=width)
+    return 5.0 + names * page.line_height(_WORDS_SIZE) + lines * page.line_height(6.5)
+
+
+def caption_of(maps: Sequence[ProjectionAttention], texts: Texts) -> str:
+    """How to read several maps together."""
+    return caption(
+        texts,
+        outside=max(seen.outside for seen in maps),
+        located=all(seen.located for seen in maps),
+        unseen=any(bool(np.isnan(seen.attention).any()) for seen in maps),
+    )
+
+
+def over(
+    page: Page,
+    place: Area,
+    picture: npt.NDArray[np.float32],
+    attention: npt.NDArray[np.float32],
+    words: str,
+) -> None:
+    """A picture in [0, 1] with attention in [0, 1] over it."""
+    pixels = (round(place.width * PIXELS_PER_MM), round(place.height * PIXELS_PER_MM))
+    shown = pic.heat_over(pic.resized_float(picture, *pixels), pic.resized_float(attention, *pixels))
+    page.picture(place, shown, words)
+
+
+def ramp(page: Page, x: float, y: float, texts: Texts) -> None:
+    """The colours from little to much, as they look over a middle grey."""
+    values = np.repeat(np.linspace(0, 1, 200, dtype=np.float32)[None], 12, axis=0)
+    colours = pic.heat_over(np.full_like(values, 0.5), values)
+    page.put(x, y, texts("pdf.little"), size=_WORDS_SIZE, colour=QUIET, width=11)
+    place = Area(x + _RAMP.x, y + _RAMP.y, _RAMP.width, _RAMP.height)
+    page.picture(place, colours, texts("pdf.scale"))
+    page.put(x + 39, y, texts("pdf.much"), size=_WORDS_SIZE, colour=QUIET, width=12)

@@ -1,0 +1,34 @@
+"""What the pictures of a CT are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin.dicom.imaging import CtVolume
+from plugin.results.pdf.attention import ProjectionAttention
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtMaterial:
+    """The volume and its masks, all canonical.
+
+    ``lungs``: uint8 (slices, rows, columns), 0 none, 1 right, 2 left; ``findings``: bool, same shape.
+    """
+
+    volume: CtVolume
+    lungs: npt.NDArray[np.uint8]
+    findings: npt.NDArray[np.bool_]
+    attention: tuple[ProjectionAttention, ...] = field(default=())
+
+    @cached_property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """The findings inside the lungs."""
+        return self.findings & (self.lungs > 0)
+
+    def number(self, index: int) -> int:
+        """The instance number of a slice, or its place in the series where it has none."""
+        return int(self.volume.sources[index].header.get("InstanceNumber") or index + 1)

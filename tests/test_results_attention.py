@@ -1,0 +1,28 @@
+"""How the colours over a picture are explained."""
+
+from __future__ import annotations
+
+from plugin.results.attention import caption
+from plugin.results.texts import Texts
+
+EN = Texts("en")
+
+
+def said(*, outside: float = 0.0, located: bool = False, unseen: bool = False) -> str:
+    return caption(EN, outside=outside, located=located, unseen=unseen)
+
+
+def test_the_scale_is_told() -> None:
+    assert "The colours mean the same in every patient" in said()
+    assert "reach the operating point" in said()
+
+
+def test_it_is_no_location_unless_that_was_measured() -> None:
+    assert "Not a location of disease." in said()
+    assert "location" not in said(located=True)
+
+
+def test_what_is_left_out_is_told() -> None:
+    assert "38 % of the evidence lay outside the body" in said(outside=0.38)
+    assert "lay outside" not in said(outside=0.004)
+    assert ("Darkened" in said(unseen=True), "Darkened" in said()) == (True, False)
