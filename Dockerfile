@@ -16,7 +16,7 @@ ARG ACCELERATOR=gpu
 
 WORKDIR /opt/orthanc-chest-ai
 COPY run ./
-COPY plugin/requirements.txt plugin/requirements-cpu.txt plugin/requirements-gpu.txt plugin/
+COPY plugin/requirements-cpu.txt plugin/requirements-gpu.txt plugin/
 RUN CHEST_AI_ACCELERATOR=$ACCELERATOR ./run install \
     && apt-get -qq install --no-install-recommends -y curl \
     && rm -rf /var/lib/apt/lists/* /root/.cache
