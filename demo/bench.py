@@ -8,23 +8,19 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.uid import generate_uid
 
-from demo.client import SETTLED, wait_until_loaded
+from demo.measure import answer_times, memory_mib, percentile, running, send_folder, settled
 from demo.phantom.files import write_studies
-from demo.send import c_store, read_header
 from demo.server import OrthancServer
 
 STAGES = ("wait", "header", "decode", "screen", "classify", "segment", "measure", "results", "store")
-PROBE_SECONDS = 0.05
 IDLE_SECONDS = 5.0
 LARGE = 1000
 RESULTS = 300
@@ -44,9 +40,9 @@ def main() -> None:
         if options.large:
             studies["1,000 slices"] = Path(scratch) / "large"
             _write_slices(studies["synthetic CT"], studies["1,000 slices"], LARGE)
-        with _running(Path(scratch) / "pacs") as server:
+        with running(_server(Path(scratch) / "pacs")) as server:
             _reading_table(server, studies)
-        with _running(Path(scratch) / "pacs2") as server:
+        with running(_server(Path(scratch) / "pacs2")) as server:
             _load_table(server, studies["synthetic CT"])
         _write_slices(studies["synthetic CT"], Path(scratch) / "results", RESULTS)
         _results_table(Path(scratch))
@@ -59,30 +55,31 @@ def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:
     print("|---" * (5 + len(STAGES)) + "|")
     known: set[str] = set()
     for name, folder in studies.items():
-        files = _send(server, folder)
-        for entry in _settled(server, known):
+        files = send_folder(server, folder)
+        for entry in settled(server, known):
             known.add(entry["series"])
             timings = entry["timings"]
             total = sum(timings.values())
             shares = " | ".join(
                 f"{timings.get(stage, 0):.2f} ({timings.get(stage, 0) / total:.0%})" for stage in STAGES
             )
-            row = f"| {name} | {files} | {entry['state']} | {_peak_mib(server)} MiB | **{total:.1f}** |"
+            peak = memory_mib(server, peak=True)
+            row = f"| {name} | {files} | {entry['state']} | {peak} MiB | **{total:.1f}** |"
             print(f"{row} {shares} |", flush=True)
 
 
 def _load_table(server: OrthancServer, folder: Path) -> None:
     """What Orthanc's own work takes while a CT is being read, beside what it takes when idle."""
-    idle = _answers(server, lambda: time.sleep(IDLE_SECONDS))
-    _send(server, folder)
+    idle = answer_times(server, lambda: time.sleep(IDLE_SECONDS))
+    send_folder(server, folder)
     _wait_for_running(server)
-    busy = _answers(server, lambda: _settled(server, set()))
+    busy = answer_times(server, lambda: settled(server, set()))
     print("\nOrthanc's answers to GET /system (ms), idle and while a CT is read\n")
     print("| | Median | 99 of 100 within | Slowest | Answers |")
     print("|---|---|---|---|---|")
     for name, seconds in (("idle", idle), ("reading", busy)):
         print(
-            f"| {name} | {1000 * statistics.median(seconds):.1f} | {1000 * _percentile(seconds, 99):.1f} "
+            f"| {name} | {1000 * statistics.median(seconds):.1f} | {1000 * percentile(seconds, 99):.1f} "
             f"| {1000 * max(seconds):.1f} | {len(seconds)} |"
         )
     ratio = statistics.median(busy) / statistics.median(idle)
@@ -95,9 +92,9 @@ def _results_table(scratch: Path) -> None:
     print("| Segmentation | Make (s) | Store (s) | SEG (MB) | All (MB) |")
     print("|---|---|---|---|---|")
     for kind in ("BINARY", "BINARY_DEFLATED", "LABELMAP"):
-        with _running(scratch / kind, chest_ai={"SegmentationType": kind}) as server:
-            _send(server, scratch / "results")
-            (entry,) = _settled(server, set())
+        with running(_server(scratch / kind, {"SegmentationType": kind})) as server:
+            send_folder(server, scratch / "results")
+            (entry,) = settled(server, set())
             sizes = {
                 result: int(server.read(f"/instances/{stored}/attachments/dicom/size")) / 1e6
                 for result, stored in entry["outputs"].items()
@@ -108,23 +105,8 @@ def _results_table(scratch: Path) -> None:
         print(f"| {kind} | {make:.2f} | {store:.2f} | {sizes['seg']:.1f} | {total:.1f} |", flush=True)
 
 
-@contextmanager
-def _running(data: Path, chest_ai: Mapping[str, Any] | None = None) -> Iterator[OrthancServer]:
-    server = OrthancServer(data, stable_age=3, chest_ai=chest_ai)
-    server.start()
-    try:
-        status = wait_until_loaded(server)
-        if status["state"] == "disabled":
-            raise SystemExit(f"the plugin is disabled: {status['reason']}")
-        yield server
-    finally:
-        server.stop()
-
-
-def _peak_mib(server: OrthancServer) -> int:
-    """The most resident memory that the Orthanc process has had, in MiB (proc(5), VmHWM)."""
-    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
+def _server(data: Path, chest_ai: Mapping[str, Any] | None = None) -> OrthancServer:
+    return OrthancServer(data, stable_age=3, chest_ai=chest_ai)
 
 
 def _write_slices(ct: Path, folder: Path, count: int) -> None:
@@ -144,53 +126,9 @@ def _write_slices(ct: Path, folder: Path, count: int) -> None:
         slice_.save_as(folder / f"{number:04d}.dcm")
 
 
-def _send(server: OrthancServer, folder: Path) -> int:
-    headers = [read_header(path) for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = [header for header in headers if header is not None]
-    unsent = c_store(files, server.dicom_port)
-    if unsent:
-        raise SystemExit(f"not sent: {unsent}")
-    return len(files)
-
-
-def _settled(server: OrthancServer, known: set[str]) -> Sequence[Mapping[str, Any]]:
-    """The series that are new since ``known``, once they are settled."""
-    while True:
-        entries = [e for e in server.get("/ai/series?limit=1000") if e["series"] not in known]
-        if entries and all(entry["state"] in SETTLED for entry in entries):
-            return entries
-        time.sleep(0.2)
-
-
 def _wait_for_running(server: OrthancServer) -> None:
     while not server.get("/ai/status")["running"]:
         time.sleep(0.02)
-
-
-def _answers(server: OrthancServer, action: Callable[[], Any]) -> list[float]:
-    """Seconds that Orthanc's answers took while an action lasted."""
-    seconds: list[float] = []
-    stop = threading.Event()
-
-    def probe() -> None:
-        while not stop.wait(PROBE_SECONDS):
-            begin = time.perf_counter()
-            server.read("/system")
-            seconds.append(time.perf_counter() - begin)
-
-    thread = threading.Thread(target=probe)
-    thread.start()
-    try:
-        action()
-    finally:
-        stop.set()
-        thread.join()
-    return seconds
-
-
-def _percentile(seconds: Sequence[float], percent: int) -> float:
-    ordered = sorted(seconds)
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 if __name__ == "__main__":

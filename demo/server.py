@@ -13,10 +13,11 @@ import socket
 import subprocess
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from demo.rest import Orthanc
 
 ROOT = Path(__file__).resolve().parent.parent
 ORTHANC = "/usr/sbin/Orthanc"
@@ -80,7 +81,7 @@ def write_configuration(
     return path
 
 
-class OrthancServer:
+class OrthancServer(Orthanc):
     """One Orthanc process over one data folder, for the demo and the tests.
 
     The data stay when it is stopped or killed, so that it can be started again over them.
@@ -98,7 +99,7 @@ class OrthancServer:
         self.data = data
         self.http_port = free_port()
         self.dicom_port = free_port()
-        self.url = f"http://127.0.0.1:{self.http_port}"
+        super().__init__(f"http://127.0.0.1:{self.http_port}")
         self.log = data / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
         data.mkdir(parents=True, exist_ok=True)
@@ -115,6 +116,11 @@ class OrthancServer:
     def pid(self) -> int | None:
         """The process's id, or None when it does not run."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """The status with which Orthanc has ended by itself (minus the signal's number), or None."""
+        return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
         """Start Orthanc and wait until it answers. Raises ServerError where it does not."""
@@ -158,33 +164,16 @@ class OrthancServer:
             self._process.wait()
             self._process = None
 
-    def get(self, path: str) -> Any:
-        """The JSON answer to ``GET path``. Raises urllib.error.HTTPError and URLError."""
-        return json.loads(self.read(path))
-
-    def read(self, path: str) -> bytes:
-        """The raw answer to ``GET path``. Raises urllib.error.HTTPError and URLError."""
-        return self._request(path, None)
-
-    def post(self, path: str, body: bytes) -> Any:
-        """The JSON answer to ``POST path``. Raises urllib.error.HTTPError and URLError."""
-        return json.loads(self._request(path, body))
-
     def log_tail(self, lines: int = 25) -> str:
         """The last lines of Orthanc's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    def _request(self, path: str, body: bytes | None) -> bytes:
-        request = urllib.request.Request(self.url + path, data=body)  # noqa: S310 - our own loopback URL
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-            return bytes(answer.read())
 
     def _answers(self) -> bool:
         try:
             self.read("/system")
         except urllib.error.HTTPError as error:
             return error.code == 401  # it asks for a password
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+        except OSError:
             return False
         return True
 

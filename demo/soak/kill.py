@@ -1,0 +1,79 @@
+"""Kill storm: while series come in Orthanc is killed (SIGKILL), again and again, when the dice say so."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+
+from demo.server import OrthancServer, ServerError
+from demo.soak.chapter import Chapter, Setup, close, say, server_problem
+from demo.soak.postman import Postman
+
+MOMENTS = ("reception", "start", "any", "header", "decode", "segment", "results", "store", "store")
+"""When Orthanc is killed; all but the first three are stages of a reading."""
+
+_PATIENCE_SECONDS = 12.0
+"""How long a stage is waited for."""
+
+_SERIES_A_ROUND = (1, 1, 2, 3)
+_SECONDS_A_SERIES = 60
+
+
+def run(setup: Setup) -> Chapter:
+    """Kill ``setup.rounds`` times, then let everything settle."""
+    chapter = Chapter()
+    rng = random.Random(f"kill {setup.seed}")
+    server = setup.server()
+    postman = Postman(server.dicom_port)
+    moments: Counter[str] = Counter()
+    try:
+        server.start()
+        number = 0
+        for round_ in range(setup.rounds):
+            count = rng.choice(_SERIES_A_ROUND)
+            postman.hand(setup.factory.make(number + index) for index in range(count))
+            number += count
+            moment = _wait_for_moment(server, rng)
+            moments[moment] += 1
+            server.kill()
+            server.start()
+            say(f"kill {round_ + 1} of {setup.rounds}: {moment}; {number} series handed over")
+        unsent = postman.finish(seconds=_SECONDS_A_SERIES * (number + 1))
+        chapter.figures = {
+            "kills": ", ".join(f"{count} {moment}" for moment, count in moments.items()),
+            "series": f"{number}, {len(postman.acknowledged)} files acknowledged, {len(unsent)} not",
+        }
+        sent = [series.sent(postman.acknowledged) for series in postman.handed]
+        close(server, chapter, sent, seconds=_SECONDS_A_SERIES * (number + 1))
+    except (OSError, ServerError) as error:
+        chapter.problems.append(server_problem(server, str(error)))
+    finally:
+        postman.finish(seconds=0)
+        server.kill()
+    return chapter
+
+
+def _wait_for_moment(server: OrthancServer, rng: random.Random) -> str:
+    """Wait for the moment that the dice choose; tells which it was."""
+    moment = rng.choice(MOMENTS)
+    if moment == "reception":
+        time.sleep(rng.uniform(0.0, 0.5))
+    elif moment == "start":
+        time.sleep(rng.uniform(0.0, 2.0))
+    elif moment == "any":
+        time.sleep(rng.uniform(0.0, 10.0))
+    else:
+        seen = _wait_for_stage(server, moment)
+        time.sleep(rng.uniform(0.0, 0.15))
+        return moment if seen else f"{moment} (not seen)"
+    return moment
+
+
+def _wait_for_stage(server: OrthancServer, stage: str) -> bool:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if any(running["stage"] == stage for running in server.get("/ai/status")["running"]):
+            return True
+        time.sleep(0.005)
+    return False
