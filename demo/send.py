@@ -43,7 +43,9 @@ def read_header(path: Path) -> DicomFile | None:
         return None
 
 
-def c_store(files: Iterable[DicomFile], port: int, *, host: str = "127.0.0.1") -> dict[Path, str]:
+def c_store(
+    files: Iterable[DicomFile], port: int, *, host: str = "127.0.0.1", answer_seconds: float = ANSWER_SECONDS
+) -> dict[Path, str]:
     """Send files to the AE on ``port``. Returns those that did not arrive, each with the reason.
 
     Every file is sent in its own transfer syntax or not at all. Each pair of SOP class and transfer
@@ -56,7 +58,7 @@ def c_store(files: Iterable[DicomFile], port: int, *, host: str = "127.0.0.1") -
     unsent: dict[Path, str] = {}
     for (sop_class, transfer_syntax), group in by_context.items():
         ae = AE(ae_title="CHESTAIDEMO")
-        ae.dimse_timeout = ANSWER_SECONDS
+        ae.dimse_timeout = answer_seconds
         ae.add_requested_context(sop_class, transfer_syntax)
         association = ae.associate(host, port)
         for file in group:

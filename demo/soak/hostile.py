@@ -19,15 +19,20 @@ from demo.soak.problems import Kind, Problem
 MOST_MIB = 4096
 """More resident memory than this, and the process is taken for unbounded."""
 
+BY_STORE = 0.4
+"""The share of series that come by C-STORE, where a broken file may cost ``_ANSWER_SECONDS``."""
+
 _BATCH = 10
 _RECIPES = ("xray", "xray compressed", "xray compressed", "ct", "ct compressed")
 _BATCH_SECONDS = 600
+_ANSWER_SECONDS = 5
 
 
 def run(setup: Setup) -> Chapter:
     """Send ``setup.rounds`` damaged series."""
     chapter = Chapter()
     real = [path for path in sorted(setup.real.rglob("*")) if path.is_file()] if setup.real else []
+    rng = random.Random(f"hostile {setup.seed}")
     server = setup.server()
     peak, kinds, taken = 0, Counter[str](), 0
     try:
@@ -38,7 +43,7 @@ def run(setup: Setup) -> Chapter:
             cases = [_make(setup, number, real) for number in numbers]
             kinds.update(damage for _, damage in cases)
             try:
-                taken += sum(_send(server, case) for case, _ in cases)
+                taken += sum(_send(server, case, by_store=rng.random() < BY_STORE) for case, _ in cases)
                 if not wait_until_at_rest(server, seconds=_BATCH_SECONDS):
                     text = f"not at rest {_BATCH_SECONDS} s after {_names(cases)}"
                     chapter.problems.append(Problem(kind=Kind.OPEN, text=text))
@@ -84,10 +89,10 @@ def _make(setup: Setup, number: int, real: Sequence[Path]) -> tuple[list[Path], 
     return files, damage
 
 
-def _send(server: OrthancServer, files: Sequence[Path]) -> int:
-    """By C-STORE what it can carry, the rest by HTTP; how many files Orthanc took."""
-    headers = [header for file in files if (header := read_header(file)) is not None]
-    unsent = c_store(headers, server.dicom_port)
+def _send(server: OrthancServer, files: Sequence[Path], *, by_store: bool) -> int:
+    """By C-STORE what it can carry, or by HTTP; how many files Orthanc took."""
+    headers = [header for file in files if by_store and (header := read_header(file)) is not None]
+    unsent = c_store(headers, server.dicom_port, answer_seconds=_ANSWER_SECONDS)
     carried = {header.path for header in headers} - unsent.keys()
     taken = len(carried)
     for file in files:
