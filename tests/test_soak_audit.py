@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,6 +22,7 @@ from demo.server import ORTHANC
 from demo.soak import ledger_file
 from demo.soak.__main__ import main
 from demo.soak.audit import Sent, Site, audit
+from demo.soak.chapter import wait_until_at_rest
 from demo.soak.problems import Kind, Problem
 from demo.soak.series import Factory, Series
 from tests.conftest import Pacs
@@ -201,6 +204,21 @@ def test_the_command_tells_what_is_found(read: Read, capsys: pytest.CaptureFixtu
     assert instance in said
 
 
+@pytest.fixture(scope="module")
+def ledger(read: Read, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the ledger at rest: deletions have the plugin look into Orthanc's changes."""
+    assert wait_until_at_rest(read.pacs, seconds=60)
+    target = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    source = read.pacs.data / "db" / "chest-ai.sqlite"
+    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
+        live.backup(copy)
+    assert list(ledger_file.check(target, COUNTS)) == []
+    return target
+
+
+COUNTS = {"done": 1, "rejected": 1}
+
+
 @pytest.mark.parametrize(
     ("damage", "kind", "told"),
     [
@@ -211,36 +229,25 @@ def test_the_command_tells_what_is_found(read: Read, capsys: pytest.CaptureFixtu
     ],
 )
 def test_a_ledger_that_contradicts_itself_is_told(
-    read: Read, tmp_path: Path, damage: str, kind: Kind, told: str
+    ledger: Path, tmp_path: Path, damage: str, kind: Kind, told: str
 ) -> None:
-    ledger = tmp_path / "ledger.sqlite"
-    copy_ledger(read.pacs, ledger)
-    counts = {"done": 1, "rejected": 1}
-    assert list(ledger_file.check(ledger, counts)) == []
-    with closing(sqlite3.connect(ledger)) as database, database:
+    damaged = Path(shutil.copy(ledger, tmp_path))
+    with closing(sqlite3.connect(damaged)) as database, database:
         database.execute(damage)
-    problems = list(ledger_file.check(ledger, counts))
+    problems = list(ledger_file.check(damaged, COUNTS))
     assert kind in {problem.kind for problem in problems}
     assert any(told in problem.text for problem in problems)
 
 
-def test_a_ledger_with_a_broken_page_is_told(read: Read, tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger.sqlite"
-    copy_ledger(read.pacs, ledger)
+def test_a_ledger_with_a_broken_page_is_told(ledger: Path, tmp_path: Path) -> None:
     content = bytearray(ledger.read_bytes())
     page = int.from_bytes(content[16:18], "big")
     content[page : 2 * page] = bytes(page)
-    ledger.write_bytes(content)
-    problems = list(ledger_file.check(ledger, {"done": 1, "rejected": 1}))
+    damaged = tmp_path / "damaged.sqlite"
+    damaged.write_bytes(content)
+    problems = list(ledger_file.check(damaged, COUNTS))
     assert problems
     assert {problem.kind for problem in problems} == {Kind.LEDGER}
-
-
-def copy_ledger(pacs: Pacs, target: Path) -> None:
-    """The ledger as it is now, in one file."""
-    source = pacs.data / "db" / "chest-ai.sqlite"
-    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
-        live.backup(copy)
 
 
 class Canned(Orthanc):

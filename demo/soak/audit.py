@@ -98,7 +98,7 @@ def _state(series: str, entry: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _outputs(series: str, entry: Mapping[str, Any], held: Holdings) -> Iterator[Problem]:
-    """What ``outputs`` names is held, and is a result of that kind, in the study of this series."""
+    """What ``outputs`` names is held, and is a result of that kind, of this series."""
     for kind, instance in _named(entry).items():
         result = held.results.get(instance)
         if result is None:
@@ -106,9 +106,6 @@ def _outputs(series: str, entry: Mapping[str, Any], held: Holdings) -> Iterator[
             yield Problem(kind=Kind.GHOST, series=series, text=text)
         elif result.kind != kind or series not in result.sources:
             text = f"outputs names {instance} as its {kind}: that is the {result.kind} of other images"
-            yield Problem(kind=Kind.ORPHAN, series=series, text=text)
-        elif result.study != held.images[series].study:
-            text = f"the {kind} {instance} lies in another study than its source"
             yield Problem(kind=Kind.ORPHAN, series=series, text=text)
 
 
@@ -154,6 +151,10 @@ def _orphans(held: Holdings, entries: Mapping[str, Any]) -> Iterator[Problem]:
         if not result.sources:
             text = f"the {result.kind} {result.instance} speaks of no series that Orthanc holds"
             yield Problem(kind=Kind.ORPHAN, text=text)
+        for source in result.sources:
+            if held.images[source].study != result.study:
+                text = f"the {result.kind} {result.instance} lies in another study than its source"
+                yield Problem(kind=Kind.ORPHAN, series=source, text=text)
         for source in result.sources - entries.keys():
             text = f"the {result.kind} {result.instance} is of a series that the plugin does not read"
             yield Problem(kind=Kind.ORPHAN, series=source, text=text)

@@ -67,9 +67,10 @@ def wait_until_at_rest(orthanc: Orthanc, *, seconds: float) -> bool:
     quiet_since = None
     while time.monotonic() - started < seconds:
         status = orthanc.get("/ai/status")
-        busy = status["counts"]["waiting"] or status["counts"]["running"] or status["running"]
+        loading = str(status["reason"]).startswith("starting")
+        busy = loading or status["counts"]["waiting"] or status["counts"]["running"] or status["running"]
         now = time.monotonic()
-        quiet_since = None if busy or status["state"] not in ("ready", "degraded") else quiet_since or now
+        quiet_since = None if busy else quiet_since or now
         if quiet_since is not None and now - quiet_since > _QUIET_SECONDS:
             return True
         time.sleep(0.3)
