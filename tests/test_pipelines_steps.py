@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -79,11 +80,16 @@ def test_the_settings_label_the_results() -> None:
 def test_stages_add_up_and_tell_where_they_are() -> None:
     told: list[tuple[str, float]] = []
     stages = Stages(lambda stage, progress: told.append((stage, progress)))
+    began = time.monotonic()
     stages.enter("decode")
+    time.sleep(0.03)
     stages.progress(0.5)
     stages.enter("classify")
     stages.enter("decode")
+    time.sleep(0.03)
     stages.end()
+    elapsed = time.monotonic() - began
     assert told == [("decode", 0.0), ("decode", 0.5), ("classify", 0.0), ("decode", 0.0)]
     assert set(stages.timings) == {"decode", "classify"}
-    assert all(seconds >= 0 for seconds in stages.timings.values())
+    assert stages.timings["decode"] >= 0.06
+    assert sum(stages.timings.values()) == pytest.approx(elapsed, abs=0.01)

@@ -46,7 +46,7 @@ def small_ct(path: Path, number: int) -> Path:
 @pytest.mark.parametrize("arguments", [[], ["help"], ["--help"]])
 def test_run_tells_what_there_is(arguments: list[str]) -> None:
     said = subprocess.run([RUN, *arguments], capture_output=True, text=True, check=True, cwd="/")
-    for command in ("demo", "serve", "test", "bench", "export"):
+    for command in ("demo", "serve", "test", "bench", "soak", "export"):
         assert f"\n  {command}" in said.stdout
 
 

@@ -246,7 +246,6 @@ def test_a_ledger_with_a_broken_page_is_told(ledger: Path, tmp_path: Path) -> No
     damaged = tmp_path / "damaged.sqlite"
     damaged.write_bytes(content)
     problems = list(ledger_file.check(damaged, COUNTS))
-    assert problems
     assert {problem.kind for problem in problems} == {Kind.LEDGER}
 
 

@@ -41,9 +41,9 @@ def mutate(file: bytes, rng: random.Random) -> tuple[bytes, str]:
     """The file with one to three kinds of damage, and their names."""
     names = []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        name = rng.choice(list(_CHANGES))
+        name = rng.choice(list(CHANGES))
         try:
-            file = _CHANGES[name](file, rng)
+            file = CHANGES[name](file, rng)
         except (ValueError, LookupError, AttributeError, EOFError, pydicom.errors.InvalidDicomError):
             continue  # too broken by now for that change, or of a syntax that is not cut
         names.append(name)
@@ -159,8 +159,9 @@ def _one_element(file: bytes, rng: random.Random, change: Callable[[Element], li
 
 def _choose(parts: Parts, rng: random.Random) -> Element:
     tags = {Tag(keyword) for keyword in _GEOMETRY}
-    important = [element for element in parts.elements if element.tag in tags]
-    return rng.choice(important if important and rng.random() < 0.5 else parts.elements)
+    filled = [element for element in parts.elements if element.value]
+    important = [element for element in filled if element.tag in tags]
+    return rng.choice(important if important and rng.random() < 0.5 else filled)
 
 
 def _odd_value(element: Element, rng: random.Random) -> bytes:
@@ -171,7 +172,7 @@ def _odd_value(element: Element, rng: random.Random) -> bytes:
     return value + b" " * (len(value) % 2)
 
 
-_CHANGES: dict[str, Change] = {
+CHANGES: dict[str, Change] = {
     "bytes flipped": _flip,
     "cut off": _cut_off,
     "lengthened": _lengthened,
@@ -184,3 +185,4 @@ _CHANGES: dict[str, Change] = {
     "codestream edited": _codestream,
     "deflate bomb": _bomb,
 }
+"""Every kind of damage by its name."""
