@@ -58,9 +58,9 @@ def test_the_same_seed_gives_the_same_series(studies: Path, tmp_path: Path, reci
 def test_a_ct_is_made_small_and_keeps_its_place(studies: Path, tmp_path: Path) -> None:
     series = factory(studies, tmp_path).make(0, "ct")
     images = [pydicom.dcmread(file) for file in series.files]
-    assert len(images) == 23
+    assert len(images) == 34
     assert {(image.Rows, image.Columns, *image.PixelSpacing) for image in images} == {(20, 24, 12, 14)}
-    assert {b - a for a, b in zip(heights(images), heights(images)[1:], strict=False)} == {15.0}
+    assert {b - a for a, b in zip(heights(images), heights(images)[1:], strict=False)} == {10.0}
 
 
 def heights(images: list[pydicom.Dataset]) -> list[float]:
