@@ -84,15 +84,39 @@ def test_a_clean_stop_during_inference_is_quick_and_costs_no_attempt(
     assert _one_set(pacs)
 
 
-def test_a_series_that_ends_orthanc_every_time_is_given_up(
-    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
-) -> None:
-    pacs = orthanc_server(chest_ai={"Attempts": 1})
-    wait_ready(pacs)
-    pacs.store(synthetic["small_ct"])
+def _kill_in_segmentation(pacs: Pacs) -> None:
     wait_until(lambda: _in_stage(pacs, "segment"), seconds=120, what="the segmentation", pause=0.02)
     pacs.kill()
     pacs.start()
+
+
+def test_a_series_that_ends_orthanc_every_time_is_given_up_after_a_last_try(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server(chest_ai={"Attempts": 1, "RetrySeconds": 4})
+    wait_ready(pacs)
+    pacs.store(synthetic["small_ct"])
+    _kill_in_segmentation(pacs)
+
+    def owed() -> str:
+        (entry,) = pacs.get("/ai/series")
+        return entry["error"] if entry["state"] == "waiting" else ""
+
+    assert "once more, alone" in wait_until(owed, seconds=60, what="the word of the last try", pause=0.02)
+    _kill_in_segmentation(pacs)
     (entry,) = settled(pacs, 1).values()
     assert entry["state"] == "failed"
     assert "again and again" in entry["error"]
+
+
+def test_a_series_that_was_being_read_at_every_kill_is_read_in_its_last_try(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server(chest_ai={"Attempts": 2, "RetrySeconds": 1})
+    wait_ready(pacs)
+    pacs.store(synthetic["small_ct"])
+    for _ in range(2):
+        _kill_in_segmentation(pacs)
+    (entry,) = settled(pacs, 1).values()
+    assert (entry["state"], entry["attempts"], entry["error"]) == ("done", 3, None)
+    assert _one_set(pacs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conftest import ROOT, StartPacs
-from tests.pacs_client import wait_ready
+from tests.pacs_client import settled, wait_ready
 
 
 def test_without_models_the_plugin_is_disabled_and_orthanc_runs(
@@ -137,3 +137,39 @@ def test_what_is_not_there_is_answered_with_a_reason(orthanc_server: StartPacs) 
     assert (not_allowed.status_code, not_allowed.headers["Allow"]) == (405, "GET")
     assert pacs.get("/ai/series") == []
     assert len(pacs.get("/ai/models")) == len(pacs.get("/ai/status")["models"])
+
+
+def test_a_second_orthanc_does_not_share_a_ledger(orthanc_server: StartPacs, tmp_path: Path) -> None:
+    shared = {"Ledger": f"sqlite:///{tmp_path / 'shared.sqlite'}"}
+    first = orthanc_server(chest_ai=shared)
+    assert wait_ready(first)["state"] == "ready"
+    second = wait_ready(orthanc_server(chest_ai=shared))
+    assert second["state"] == "disabled"
+    assert "belongs to another Orthanc" in second["reason"]
+    first.kill()
+    first.start()
+    assert wait_ready(first)["state"] == "ready"
+
+
+def test_a_broken_ledger_is_told_and_can_be_made_up_anew(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    pacs = orthanc_server()
+    wait_ready(pacs)
+    pacs.store(synthetic["xray"])
+    before = settled(pacs, 1)
+    pacs.stop()
+    ledger = pacs.data / "db" / "chest-ai.sqlite"
+    ledger.write_bytes(b"no database\n" * 500)
+    pacs.start()
+    status = wait_ready(pacs)
+    assert status["state"] == "disabled"
+    assert "BrokenLedger" in status["reason"]
+    pacs.stop()
+    pacs.configure(chest_ai={"BrokenLedger": "renew", "BacklogDays": 0})
+    pacs.start()
+    assert wait_ready(pacs)["state"] == "ready"
+    after = settled(pacs, 1)
+    for series, entry in after.items():
+        assert (entry["state"], entry["outputs"]) == (before[series]["state"], before[series]["outputs"])
+    assert len(list(ledger.parent.glob("chest-ai.sqlite.aside-*"))) == 1
