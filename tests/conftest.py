@@ -16,6 +16,7 @@ from demo.phantom.files import write_studies
 from demo.send import c_store, read_header
 from demo.server import ORTHANC, ROOT, OrthancServer
 from tests.fake_pacs import FakeOrthanc
+from tests.postgres import PostgresServer, binaries
 
 DATA = Path(os.environ.get("CHEST_AI_DATA", ROOT.parent / "shared" / "data"))
 
@@ -108,6 +109,19 @@ def orthanc_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[S
         pacs.kill()
         if request.node.stash.get(_FAILED, False):
             print(f"--- {pacs.log}\n{pacs.log_tail(80)}")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL of the tests' own. Skips where its server or its driver is not installed."""
+    pytest.importorskip("psycopg")
+    programs = binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL's server is not installed")
+    server = PostgresServer(programs)
+    server.start()
+    yield server
+    server.remove()
 
 
 _FAILED = pytest.StashKey[bool]()

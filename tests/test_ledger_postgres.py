@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -15,26 +14,14 @@ from plugin.queue.database import Unavailable, set_aside
 from plugin.queue.ledger import Ledger, State
 from plugin.queue.schema import ForeignLedger, LedgerError, UnusableLedger
 from plugin.queue.tables import METADATA, VERSION_TABLE
-from tests.postgres import PostgresServer, binaries
+from tests.postgres import PostgresServer
 
 SERIES = "11111111-22222222-33333333-44444444-55555555"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    pytest.importorskip("psycopg")
-    programs = binaries()
-    if programs is None:
-        pytest.skip("PostgreSQL's server is not installed")
-    running = PostgresServer(programs)
-    running.start()
-    yield running
-    running.remove()
-
-
 @pytest.fixture
-def url(server: PostgresServer, request: pytest.FixtureRequest) -> str:
-    return server.create_database(f"t{abs(hash(request.node.name))}")
+def url(postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
+    return postgres.create_database(f"t{abs(hash(request.node.name))}")
 
 
 def _settle(ledger: Ledger, series: str, state: State = State.DONE) -> None:
@@ -108,34 +95,34 @@ def test_many_threads_claim_each_series_once(url: str) -> None:
     ledger.close()
 
 
-def test_connections_that_died_with_the_server_are_replaced(server: PostgresServer, url: str) -> None:
+def test_connections_that_died_with_the_server_are_replaced(postgres: PostgresServer, url: str) -> None:
     ledger = Ledger(url)
     ledger.advance(5, {}, {})
-    server.stop()
+    postgres.stop()
     with pytest.raises(Unavailable):
         ledger.position()
-    server.start()
+    postgres.start()
     assert ledger.position() == 5  # the pool holds dead connections: the first call already succeeds
-    server.stop()
-    server.start()
+    postgres.stop()
+    postgres.start()
     assert ledger.position() == 5
     ledger.close()
 
 
-def test_what_has_to_be_written_waits_for_the_server(server: PostgresServer, url: str) -> None:
+def test_what_has_to_be_written_waits_for_the_server(postgres: PostgresServer, url: str) -> None:
     stopping = threading.Event()
     ledger = Ledger(url)
     ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
     insisting = ledger.insisting(stopping)
     assert insisting.claim() is not None
-    server.stop()
+    postgres.stop()
     settler = threading.Thread(target=_settle, args=(insisting, SERIES))
     settler.start()
     deadline = time.monotonic() + 20
     while insisting.trouble is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    server.start()
+    postgres.start()
     settler.join(30)
     assert not settler.is_alive()
     assert insisting.trouble is None
@@ -183,13 +170,13 @@ def test_several_processes_may_create_the_tables_at_once(url: str) -> None:
     assert errors == []
 
 
-def test_a_missing_database_is_awaited_and_a_password_is_not_shown(server: PostgresServer) -> None:
+def test_a_missing_database_is_awaited_and_a_password_is_not_shown(postgres: PostgresServer) -> None:
     with pytest.raises(Unavailable):
-        Ledger(server.url("not_there"))
-    with sa.create_engine(server.url()).begin() as connection:
+        Ledger(postgres.url("not_there"))
+    with sa.create_engine(postgres.url()).begin() as connection:
         connection.execute(sa.text("CREATE ROLE guest LOGIN"))
         connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
-    url = f"postgresql+psycopg://guest:secret@127.0.0.1:{server.port}/postgres"
+    url = f"postgresql+psycopg://guest:secret@127.0.0.1:{postgres.port}/postgres"
     with pytest.raises(LedgerError) as raised:
         Ledger(url)
     assert "permission denied" in str(raised.value)
