@@ -102,3 +102,10 @@ class RemarkCode(StrEnum):
     NO_LEFT_LUNG = "no_left_lung"
     NO_LUNGS = "no_lungs"
     NO_RIGHT_LUNG = "no_right_lung"
+
+
+LUNGS_CUT = frozenset({RemarkCode.LUNGS_CUT_APEX, RemarkCode.LUNGS_CUT_BASE})
+"""The remarks that say that part of the lungs lies outside the images."""
+
+LUNGS_INCOMPLETE = LUNGS_CUT | {RemarkCode.NO_LEFT_LUNG, RemarkCode.NO_RIGHT_LUNG}
+"""The remarks after which percentages of the lungs cannot be compared with those of another day."""

@@ -30,7 +30,7 @@ from plugin.domain.findings import (
     Side,
     Verdict,
 )
-from plugin.domain.kinds import Modality, RemarkCode
+from plugin.domain.kinds import LUNGS_INCOMPLETE, Modality, RemarkCode
 from plugin.models.cards import HuWindow
 from plugin.models.network import Model
 from plugin.pipelines import steps
@@ -262,6 +262,7 @@ def _results(
     request.stages.enter("results")
     wanted, label = request.settings.results, steps.label_of(request.settings)
     results: dict[str, Dataset] = {}
+    history = () if findings.codes & LUNGS_INCOMPLETE else request.history
     if wanted.seg and material is not None:
         segmentation = build_seg(
             volume=volume,
@@ -282,7 +283,7 @@ def _results(
             identity=request.identity,
             label=label,
             material=material,
-            history=request.history,
+            history=history,
         )
     request.stages.progress(0.8)
     if wanted.sr:
@@ -296,7 +297,7 @@ def _results(
             label=label,
             segmentation=results.get("seg"),
             regions=regions,
-            history=request.history,
+            history=history,
             predecessors=request.predecessors,
         )
     return results

@@ -17,9 +17,7 @@ from plugin.domain.findings import (
     LungMeasurements,
     Severity,
 )
-from plugin.domain.kinds import Modality, RemarkCode
-
-LUNGS_CUT = frozenset({RemarkCode.LUNGS_CUT_APEX, RemarkCode.LUNGS_CUT_BASE})
+from plugin.domain.kinds import LUNGS_CUT, Modality
 
 _MOSTLY = 2 / 3
 """The share of the opacities from which on they are mostly on one side."""
