@@ -1,0 +1,225 @@
+"""``.venv-dev/bin/python -m tests.make_gallery [NAME …]``: the pictures in ``docs/gallery/``, made anew.
+
+Every kind of result, made of the synthetic phantom by the pipelines and the networks that are installed
+now: the page of the PDF, the segmentation as the SEG has it, the attention map, the words of the SR. A
+score that no phantom gets from a network is given, which the picture's title says; the rest is real.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
+from scipy import ndimage
+
+from demo.server import ROOT
+from plugin import pipelines
+from plugin.domain.findings import ClassProbability
+from plugin.models.lineup import Lineup, load_lineup
+from plugin.models.network import Model
+from plugin.pipelines import steps
+from plugin.pipelines.reading import Reading, Request, Stages
+from plugin.results import pictures
+from plugin.results.identity import Identity
+from plugin.results.summary import Earlier
+from plugin.settings import read_settings
+from tests.gallery_cases import CASES, Case, InMemory, Series
+
+GALLERY = ROOT / "docs" / "gallery"
+PAGE_HEIGHT, SIDE = 900, 620
+QUALITY = 72
+FONT = ROOT / "plugin" / "results" / "fonts" / "NotoSans-Regular.ttf"
+WHEN = datetime(2026, 11, 25, 4, 0)
+SEGMENTS = {1: pictures.RIGHT_COLOUR, 2: pictures.LEFT_COLOUR, 3: pictures.FINDINGS_COLOUR}
+
+
+def main(names: list[str]) -> None:
+    """Make the named cases, or all."""
+    GALLERY.mkdir(parents=True, exist_ok=True)
+    settings = read_settings({"ChestAI": {"Provider": "cpu"}})
+    lineup = load_lineup(settings)
+    readings: dict[str, Reading] = {}
+    folder = Path(tempfile.gettempdir()) / "chest-ai-gallery"
+    folder.mkdir(exist_ok=True)
+    for case in CASES:
+        if names and case.name not in names:
+            continue
+        series = case.series(folder)
+        readings[case.name] = reading = read(case, series, lineup, readings)
+        save(picture(case, series, reading), case.name)
+
+
+def read(case: Case, series: Series, lineup: Lineup, readings: dict[str, Reading]) -> Reading:
+    """One case by its pipeline; a given score takes the place of the network's."""
+    settings = read_settings({"ChestAI": {"Provider": "cpu", "Language": case.language}})
+    replaced = readings.get(case.replaces)
+    request = Request(
+        source=InMemory(series),
+        identity=identity_of(case.name, series),
+        lineup=lineup,
+        settings=settings,
+        stages=Stages(lambda _stage, _progress: None),
+        history=earlier(readings.get(case.before)),
+        predecessors=(replaced.results["sr"],) if replaced is not None else (),
+    )
+    if case.score is None:
+        return pipelines.read(case.modality, request)
+    with patch.object(steps, "ask", given(case.score)):
+        return pipelines.read(case.modality, request)
+
+
+def identity_of(name: str, series: Series) -> Identity:
+    """Who the results of a case are."""
+    return Identity(
+        series_uid=str(series[0].SeriesInstanceUID), fingerprint=name, models="gallery", created=WHEN
+    )
+
+
+def given(score: float):  # type: ignore[no-untyped-def]
+    """:func:`steps.ask` with that score for the finding; the evidence is the network's own."""
+    asked = steps.ask
+
+    def ask(model: Model, *pictures_: np.ndarray) -> tuple[object, tuple[ClassProbability, ...]]:
+        prediction, classes = asked(model, *pictures_)
+        rest = sum(c.probability for c in classes if c.role != "finding")
+        shares = (
+            replace(c, probability=score if c.role == "finding" else c.probability * (1 - score) / rest)
+            for c in classes
+        )
+        return prediction, tuple(shares)
+
+    return ask
+
+
+def earlier(before: Reading | None) -> tuple[Earlier, ...]:
+    """What an earlier reading of the same person measured."""
+    if before is None or before.findings is None or before.findings.lungs is None:
+        return ()
+    lungs = before.findings.lungs
+    return (
+        Earlier(
+            day=date(2024, 1, 15),
+            percent=lungs.percent,
+            right_percent=lungs.right.percent,
+            left_percent=lungs.left.percent,
+            findings_ml=lungs.findings_ml,
+        ),
+    )
+
+
+def picture(case: Case, series: Series, reading: Reading) -> Image.Image:
+    """The page beside segmentation, attention map and the words of the report, under a title."""
+    parts = []
+    results = reading.results
+    if "seg" in results:
+        parts.append(segmented(results["seg"], series))
+    if "attention" in results:
+        shown = Image.fromarray(results["attention"].pixel_array)
+        shown.thumbnail((SIDE, PAGE_HEIGHT // 2))
+        parts.append(shown)
+    made = "the score is given" if case.score is not None else "by the networks"
+    title = f"{case.title} ({made})"
+    words = list(report_lines(results["sr"])) if "sr" in results else ["No report is stored."]
+    if "sr" not in results:
+        words += [remark.message for remark in reading.verdict.remarks]
+    page = page_of(results["pdf"]) if "pdf" in results else None
+    left = page.width + 10 if page is not None else 0
+    height = PAGE_HEIGHT if page is not None else 420
+    whole = Image.new("RGB", (left + SIDE, height + 30), "white")
+    draw = ImageDraw.Draw(whole)
+    draw.text((8, 5), title, font=ImageFont.truetype(FONT, 16), fill="black")
+    if page is not None:
+        whole.paste(page, (0, 30))
+    y = 30
+    for part in parts:
+        whole.paste(part, (left, y))
+        y += part.height + 8
+    write(draw, words, (left + 6, y), whole.height - 4)
+    return whole
+
+
+def page_of(pdf: Dataset) -> Image.Image:
+    """The page of a report as poppler draws it."""
+    with tempfile.TemporaryDirectory() as work:
+        file = Path(work) / "page.pdf"
+        file.write_bytes(pdf.EncapsulatedDocument)
+        target = ["-scale-to", str(PAGE_HEIGHT), file, Path(work) / "page"]
+        subprocess.run(["pdftoppm", "-png", "-singlefile", *target], check=True)
+        return Image.open(Path(work) / "page.png").convert("RGB").copy()
+
+
+def segmented(seg: Dataset, series: Series) -> Image.Image:
+    """Three source images with the outlines that the SEG has for them."""
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    of_image: dict[str, dict[int, np.ndarray]] = {}
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        uid = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        number = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        of_image.setdefault(uid, {})[number] = frame.astype(bool)
+    last = max(number for masks in of_image.values() for number in masks)
+    uids = [str(image.SOPInstanceUID) for image in series]
+    area = np.array([of_image.get(uid, {}).get(last, np.zeros(1)).sum() for uid in uids])
+    fullest = int(area.argmax())
+    size = SIDE // 3
+    whole = Image.new("RGB", (SIDE, size), "black")
+    for place, index in enumerate((max(0, fullest - 15), fullest, min(len(series) - 1, fullest + 15))):
+        image = series[index]
+        hu = image.pixel_array * float(image.RescaleSlope) + float(image.RescaleIntercept)
+        shown = np.repeat(pictures.lung_window(hu.astype(np.int16))[..., None], 3, axis=2)
+        for number, mask in of_image.get(uids[index], {}).items():
+            shown[mask & ~ndimage.binary_erosion(mask, iterations=2)] = SEGMENTS[number]
+        whole.paste(Image.fromarray(shown).resize((size - 2, size - 2)), (place * size, 0))
+    return whole
+
+
+def report_lines(item: Dataset, depth: int = 0) -> Iterator[str]:
+    """What the report says: texts, codes and numbers with their units, indented as they are nested; its
+    references are left out."""
+    for inner in item.get("ContentSequence", ()):
+        name = inner.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in inner else ""
+        match inner.ValueType:
+            case "TEXT":
+                yield f"{'  ' * depth}{name}: {inner.TextValue}"
+            case "CODE":
+                yield f"{'  ' * depth}{name}: {inner.ConceptCodeSequence[0].CodeMeaning}"
+            case "NUM":
+                measured = inner.MeasuredValueSequence[0]
+                unit = measured.MeasurementUnitsCodeSequence[0].CodeValue
+                yield f"{'  ' * depth}{name}: {measured.NumericValue} {unit}"
+            case "CONTAINER" if name != "Image Library":
+                yield f"{'  ' * depth}{name}"
+                yield from report_lines(inner, depth + 1)
+
+
+def write(draw: ImageDraw.ImageDraw, lines: list[str], place: tuple[int, int], bottom: int) -> None:
+    """Lines of a report: its summary and comments first, then as many as find room."""
+    said = [line.strip() for line in lines if line.strip().startswith(("Summary", "Comment"))]
+    font, (x, y) = ImageFont.truetype(FONT, 11), place
+    for line in ["Structured Report", *said, *(rest for rest in lines if rest.strip() not in said)]:
+        for piece in textwrap.wrap(line, 106, subsequent_indent="    ", drop_whitespace=False) or [""]:
+            if y + 14 > bottom:
+                draw.text((x, y - 2), "…", font=font, fill="black")
+                return
+            draw.text((x, y), piece, font=font, fill="black")
+            y += 13
+
+
+def save(image: Image.Image, name: str) -> None:
+    """As JPEG: pictures of films have more greys than a palette."""
+    path = GALLERY / f"{name}.jpg"
+    image.save(path, quality=QUALITY, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {image.width} x {image.height}, {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
