@@ -25,6 +25,8 @@ from typing import Any
 
 import orthanc
 
+_READ_LEVELS = (orthanc.ResourceType.SERIES, orthanc.ResourceType.INSTANCE)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 OnChange = Callable[[Any, Any, str], None]
@@ -54,7 +56,7 @@ def register(site_on_change: OnChange | None = None) -> None:
                 service.stop()
             elif change == orthanc.ChangeType.STABLE_SERIES:
                 service.wake()
-            elif change == orthanc.ChangeType.DELETED and level == orthanc.ResourceType.SERIES:
+            elif change == orthanc.ChangeType.DELETED and level in _READ_LEVELS:
                 service.deleted(resource)
         if site_on_change is not None:
             site_on_change(change, level, resource)

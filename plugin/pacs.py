@@ -6,18 +6,23 @@ each call is short: one instance, one result, one page of changes at a time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orthanc
-from pydicom.dataset import Dataset
 
-from plugin.domain.errors import TooLarge
+from plugin.domain.errors import NotHeld, TooLarge
+from plugin.domain.outcome import Outcome, outcome_of
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _CHANGES_PAGE = 500
 
@@ -40,14 +45,16 @@ class SeriesRecord:
     """What Orthanc's index says of a series."""
 
     series: str
+    study: str
     series_uid: str
     modality: str
+    manufacturer: str
     instances: tuple[str, ...]
     stable: bool
 
 
 class Pacs:
-    """Orthanc, as far as the plugin needs it. LookupError wherever a resource does not exist (any more)."""
+    """Orthanc, as far as the plugin needs it. NotHeld wherever a resource does not exist (any more)."""
 
     def __init__(self, *, series_metadata: int, max_instance_mb: int) -> None:
         """``series_metadata``: number of the metadata that keeps a series' outcome."""
@@ -77,8 +84,10 @@ class Pacs:
         tags = record["MainDicomTags"]
         return SeriesRecord(
             series=series,
+            study=record["ParentStudy"],
             series_uid=tags.get("SeriesInstanceUID", ""),
             modality=tags.get("Modality", "").strip(),
+            manufacturer=tags.get("Manufacturer", "").strip(),
             instances=tuple(record["Instances"]),
             stable=bool(record["IsStable"]),
         )
@@ -87,9 +96,37 @@ class Pacs:
         """Some of all the series that Orthanc holds: ``limit`` of them, after the first ``since``."""
         return [str(series) for series in _get_json(f"/series?since={since}&limit={limit}")]
 
+    def siblings(self, record: SeriesRecord) -> list[SeriesRecord]:
+        """Every series of the study that a series belongs to, that one too."""
+        return self._each(_get_json(f"/studies/{record.study}")["Series"], self.series)
+
     def sop_class(self, instance: str) -> str:
-        """SOP Class UID of an instance, from Orthanc's index."""
-        return _get(f"/instances/{instance}/metadata/SopClassUid").decode().strip()
+        """SOP Class UID of an instance, from Orthanc's index; empty where its file has none."""
+        return self._metadata(f"/instances/{instance}", "SopClassUid")
+
+    def origin(self, instance: str) -> str:
+        """How an instance came, in Orthanc's words; ``Plugins`` for what this plugin has stored."""
+        return self._metadata(f"/instances/{instance}", "Origin")
+
+    def is_copy(self, series: str) -> bool:
+        """Whether Orthanc made a series from another, by correcting or anonymizing it."""
+        return any(self._metadata(f"/series/{series}", name) for name in ("ModifiedFrom", "AnonymizedFrom"))
+
+    def has_series(self, series: str) -> bool:
+        """Whether a series exists (any more)."""
+        try:
+            self.series(series)
+        except NotHeld:
+            return False
+        return True
+
+    def has_instance(self, instance: str) -> bool:
+        """Whether an instance exists (any more)."""
+        try:
+            _get(f"/instances/{instance}/attachments/dicom/size")
+        except NotHeld:
+            return False
+        return True
 
     def content(self, record: SeriesRecord) -> str:
         """Fingerprint of a series' content: which instances it has and the MD5 of each file."""
@@ -105,17 +142,19 @@ class Pacs:
         return _get(f"/instances/{instance}/file")
 
     def store(self, dicom: bytes) -> str:
-        """Store a DICOM file and give its Orthanc id; storing the same again gives the same id.
+        """Store a DICOM file and give its Orthanc id; what Orthanc keeps afterwards is this very file.
 
-        Raises OSError with Orthanc's reason where it refuses.
+        Where Orthanc already holds an instance of these identifiers but of other content, that one is
+        deleted and the file stored anew. Raises OSError with Orthanc's reason where it refuses.
         """
-        try:
-            answer = json.loads(orthanc.RestApiPost("/instances", dicom))
-        except orthanc.OrthancException as error:
-            raise OSError(f"Orthanc did not store a result: {error}") from error
-        if answer["Status"] not in ("Success", "AlreadyStored"):
-            raise OSError(f"Orthanc did not store a result: {answer['Status']}")
-        return str(answer["ID"])
+        status, instance = self._post(dicom)
+        if status == "AlreadyStored" and _get(f"/instances/{instance}/file") != dicom:
+            log.info("instance %s is kept with other content and is replaced", instance)
+            self.delete_instance(instance)
+            status, instance = self._post(dicom)
+            if status == "AlreadyStored":
+                raise OSError(f"Orthanc keeps {instance} with other content than was made")
+        return instance
 
     def delete_instance(self, instance: str) -> None:
         """Delete an instance; one that does not exist is no error."""
@@ -125,27 +164,30 @@ class Pacs:
             if not _is_unknown(error):
                 raise OSError(f"Orthanc did not delete {instance}: {error}") from error
 
-    def outcome(self, series: str) -> dict[str, Any] | None:
+    def outcome(self, series: str) -> Outcome | None:
         """The outcome that the series' metadata keeps, or None."""
         try:
             kept = json.loads(_get(f"/series/{series}/metadata/{self._series_metadata}"))
-        except (LookupError, ValueError):
+        except NotHeld:
             return None
-        return kept if isinstance(kept, dict) else None
+        except ValueError as error:
+            log.warning("series %s: its outcome is no JSON and counts as none: %s", series, error)
+            return None
+        return outcome_of(kept, series)
 
-    def keep_outcome(self, series: str, outcome: dict[str, Any]) -> None:
+    def keep_outcome(self, series: str, outcome: Outcome) -> None:
         """Keep an outcome in the series' metadata, so that a lost ledger loses nothing."""
         uri = f"/series/{series}/metadata/{self._series_metadata}"
         try:
-            orthanc.RestApiPut(uri, json.dumps(outcome).encode())
+            orthanc.RestApiPut(uri, json.dumps(outcome.as_json()).encode())
         except orthanc.OrthancException as error:
-            _raise(error, uri)
+            raise _told(error, uri) from error
 
     def source(self, record: SeriesRecord) -> PacsSeries:
         """The series as a source of instances."""
         return PacsSeries(pacs=self, instance_ids=record.instances)
 
-    def earlier_outcomes(self, series: str) -> list[tuple[str, dict[str, Any]]]:
+    def earlier_outcomes(self, series: str) -> list[tuple[str, Outcome]]:
         """(study date as YYYYMMDD, outcome) of the same patient's series in earlier studies.
 
         At most the 100 latest studies are looked at: shared identifiers such as ``ANONYMOUS`` may hold
@@ -156,7 +198,7 @@ class Pacs:
         day = study["MainDicomTags"].get("StudyDate", "")
         if not patient["MainDicomTags"].get("PatientID", "").strip() or not day:
             return []
-        studies = [_get_json(f"/studies/{other}") for other in patient["Studies"][-100:]]
+        studies = self._each(patient["Studies"][-100:], lambda other: _get_json(f"/studies/{other}"))
         found = []
         for other in studies:
             date = other["MainDicomTags"].get("StudyDate", "")
@@ -165,20 +207,6 @@ class Pacs:
             kept = [self.outcome(sibling) for sibling in other["Series"]]
             found += [(date, outcome) for outcome in kept if outcome is not None]
         return found
-
-    @staticmethod
-    def instance_id(result: Dataset) -> str:
-        """Orthanc's id of a result, known before it is stored (SHA-1 over its four identifiers)."""
-        identifiers = (
-            result.PatientID or "",
-            result.StudyInstanceUID,
-            result.SeriesInstanceUID,
-            result.SOPInstanceUID,
-        )
-        digest = hashlib.sha1(  # noqa: S324 - Orthanc's own definition, not for security
-            "|".join(str(identifier).strip() for identifier in identifiers).encode()
-        ).hexdigest()
-        return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
     @staticmethod
     def identity() -> str | None:
@@ -201,9 +229,36 @@ class Pacs:
     def _instance_digest(self, instance: str) -> str:
         try:
             return _get(f"/instances/{instance}/attachments/dicom/md5").decode()
-        except LookupError:
+        except NotHeld:
             # Where Orthanc keeps no MD5 (StoreMD5ForAttachments off) the size has to do.
             return _get(f"/instances/{instance}/attachments/dicom/size").decode()
+
+    @staticmethod
+    def _post(dicom: bytes) -> tuple[str, str]:
+        try:
+            answer = json.loads(orthanc.RestApiPost("/instances", dicom))
+        except orthanc.OrthancException as error:
+            raise OSError(f"Orthanc did not store a result: {error}") from error
+        status = str(answer["Status"])
+        if status not in ("Success", "AlreadyStored"):
+            raise OSError(f"Orthanc did not store a result: {status}")
+        return status, str(answer["ID"])
+
+    @staticmethod
+    def _metadata(resource: str, name: str) -> str:
+        """A metadata of a resource as text; empty where it has none. Raises NotHeld without the resource."""
+        if name not in _get_json(f"{resource}/metadata"):
+            return ""
+        return _get(f"{resource}/metadata/{name}").decode().strip()
+
+    @staticmethod
+    def _each(names: Iterable[str], look: Callable[[str], _T]) -> list[_T]:
+        """What is told of each of several resources; those deleted meanwhile are passed over."""
+        found = []
+        for name in names:
+            with contextlib.suppress(NotHeld):
+                found.append(look(name))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,18 +303,18 @@ def _get(uri: str) -> bytes:
     try:
         return bytes(orthanc.RestApiGet(uri))
     except orthanc.OrthancException as error:
-        _raise(error, uri)
-        raise
+        raise _told(error, uri) from error
 
 
 def _get_json(uri: str) -> Any:
     return json.loads(_get(uri))
 
 
-def _raise(error: Exception, uri: str) -> None:
+def _told(error: Exception, uri: str) -> Exception:
+    """What to raise for a call that Orthanc refused."""
     if _is_unknown(error):
-        raise LookupError(f"Orthanc does not hold {uri}") from error
-    raise OSError(f"Orthanc could not answer {uri}: {error}") from error
+        return NotHeld(f"Orthanc does not hold {uri}")
+    return OSError(f"Orthanc could not answer {uri}: {error}")
 
 
 def _is_unknown(error: Exception) -> bool:

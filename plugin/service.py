@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from plugin import __version__
-from plugin.domain.kinds import Modality
+from plugin.domain.kinds import Modality, State
 from plugin.models.cards import public_card
 from plugin.models.lineup import Lineup, load_lineup
 from plugin.queue.database import Unavailable, reason, set_aside
+from plugin.queue.filing import Filing
 from plugin.queue.intake import Intake
-from plugin.queue.ledger import Ledger, State
+from plugin.queue.ledger import Ledger
+from plugin.queue.recipe import recipe
 from plugin.queue.recovery import Recovery
 from plugin.queue.schema import LedgerError, UnusableLedger
 from plugin.queue.worker import Worker, step_back
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from plugin.pacs import Pacs
 
 log = logging.getLogger(__name__)
+
+_DELETIONS = 1000
+"""How many of Orthanc's deletions are accounted for together."""
 
 _STOP_SECONDS = 15.0
 
@@ -67,9 +73,9 @@ class Service:
         """Look into Orthanc's changes now."""
         self._wake.set()
 
-    def deleted(self, series: str) -> None:
-        """Note that Orthanc has deleted a series."""
-        self._deleted.append(series)
+    def deleted(self, resource: str) -> None:
+        """Note that Orthanc has deleted a series or an instance."""
+        self._deleted.append(resource)
         self._wake.set()
 
     def stop(self) -> None:
@@ -87,7 +93,7 @@ class Service:
     def request(self, series: str) -> None:
         """Read a series again, now.
 
-        Raises LookupError where Orthanc does not hold it, NoCandidate where it is not read at all,
+        Raises NotHeld where Orthanc does not hold it, NoCandidate where it is not read at all,
         RuntimeError while the plugin does not read.
         """
         if self.ledger is None or self.intake is None or self._worker is None:
@@ -210,7 +216,9 @@ class Service:
             ledger.recover({}, 0)
         off = self.settings.switched_off
         ledger.restart(
-            lineups={which: self.lineup.fingerprint(which) for which in Modality if which not in off}
+            lineups={
+                which: recipe(self.lineup, self.settings, which) for which in Modality if which not in off
+            }
         )
         return ledger
 
@@ -221,6 +229,7 @@ class Service:
         intake = Intake(
             self.pacs,
             ledger,
+            Filing(self.pacs, self.settings),
             stable_age=self._stable_age,
             backlog_days=self.settings.backlog_days,
             xray_modalities=self.settings.xray.modalities,
@@ -238,8 +247,10 @@ class Service:
             return
         try:
             while self._deleted:
-                self.intake.forget_deleted(self._deleted[0])
-                self._deleted.popleft()  # not before the ledger knows
+                together = list(itertools.islice(self._deleted, _DELETIONS))
+                self.intake.deleted(together)
+                for _ in together:
+                    self._deleted.popleft()  # not before the ledger knows
             self.intake.catch_up(self._stop.is_set, self._worker.wake)
             if not self._caught_up and not self._stop.is_set():
                 self.ledger.expect_no_announcement(self._stable_age)

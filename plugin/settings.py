@@ -119,6 +119,9 @@ class Settings(Section):
     superseded: Literal["delete", "keep"] = Field(
         default="delete", description="what happens to the results of a series that was read anew"
     )
+    source_deleted: Literal["delete", "keep"] = Field(
+        default="delete", description="what happens to the results of a series that is deleted from Orthanc"
+    )
     series_description: str = Field(
         default="AI chest", min_length=1, max_length=24, description="how the results' descriptions begin"
     )

@@ -107,7 +107,7 @@ class FakeOrthanc(types.ModuleType):
         """Store DICOM files of one series as from a modality; the series' id, stable at once."""
         series = ""
         for file in files:
-            answer = self._store(file)
+            answer = self._store(file, "DicomProtocol")
             series = str(self._resources[answer["ID"]].parent)
         self._note("StableSeries", series)
         return series
@@ -243,6 +243,15 @@ class FakeOrthanc(types.ModuleType):
             raise OrthancException(UNKNOWN_RESOURCE, "Unknown resource")
         return value.encode()
 
+    def _metadata_names(self, _body: bytes, level: str, name: str) -> list[str]:
+        resource = self._of_level(level, name)
+        if level == "series":
+            return list(resource.metadata)
+        return ["Origin", *(["SopClassUid"] if self.file(name).get("SOPClassUID") else [])]
+
+    def _origin(self, _body: bytes, instance: str) -> bytes:
+        return self._of_level("instances", instance).metadata["Origin"]
+
     def _get_metadata(self, _body: bytes, series: str, number: str) -> bytes:
         kept = self._of_level("series", series).metadata
         if number not in kept:
@@ -264,7 +273,7 @@ class FakeOrthanc(types.ModuleType):
         return self._files[instance]
 
     def _post_instance(self, body: bytes) -> dict[str, Any]:
-        return self._store(body)
+        return self._store(body, "Plugins")
 
     def _delete_resource(self, _body: bytes, level: str, name: str) -> bytes:
         self._of_level(level, name)
@@ -280,7 +289,7 @@ class FakeOrthanc(types.ModuleType):
     def _children(self, name: str) -> list[str]:
         return [child for child, resource in self._resources.items() if resource.parent == name]
 
-    def _store(self, file: bytes) -> dict[str, Any]:
+    def _store(self, file: bytes, origin: str) -> dict[str, Any]:
         dataset = pydicom.dcmread(io.BytesIO(file))
         uids = [
             str(dataset.get(keyword, "")).strip()
@@ -299,6 +308,7 @@ class FakeOrthanc(types.ModuleType):
                 self._resources[name] = _Resource(level=level, parent=parent, tags=tags)
                 self._note(f"New{_NAMES[level]}", name)
         self._files[names[-1]] = file
+        self._resources[names[-1]].metadata["Origin"] = origin.encode()
         return {"ID": names[-1], "Status": "Success"}
 
     def _drop(self, name: str) -> None:
@@ -326,8 +336,10 @@ _ROUTES: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         (r"/series\?since=(\d+)&limit=(\d+)", FakeOrthanc._series_page),
         (rf"/(patients|studies|series|instances)/{_ID}", FakeOrthanc._show),
         (rf"/(studies|series|instances)/{_ID}/(patient|study|series)", FakeOrthanc._ancestor),
+        (rf"/(series|instances)/{_ID}/metadata", FakeOrthanc._metadata_names),
         (rf"/instances/{_ID}/metadata/SopClassUid", FakeOrthanc._sop_class),
-        (rf"/series/{_ID}/metadata/(\d+)", FakeOrthanc._get_metadata),
+        (rf"/instances/{_ID}/metadata/Origin", FakeOrthanc._origin),
+        (rf"/series/{_ID}/metadata/(\w+)", FakeOrthanc._get_metadata),
         (rf"/instances/{_ID}/attachments/dicom/md5", FakeOrthanc._md5),
         (rf"/instances/{_ID}/attachments/dicom/size", FakeOrthanc._size),
         (rf"/instances/{_ID}/file", FakeOrthanc._file),

@@ -29,7 +29,7 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 SERIES = "1.2.826.0.1.3680043.8.498.2"
 FRAME = "1.2.826.0.1.3680043.8.498.3"
 CREATED = datetime(2024, 5, 17, 9, 30, 15)
-IDENTITY = Identity(series_uid=SERIES, fingerprint="f1", models="m1", created=CREATED)
+IDENTITY = Identity(series_uid=SERIES, reading="r1", created=CREATED)
 LABEL = SeriesLabel(software_version="0.1.0")
 
 COVID = Code(value="840544004", scheme="SCT", meaning="Suspected disease caused by 2019-nCoV")

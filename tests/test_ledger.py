@@ -34,6 +34,11 @@ def _settle(ledger: Ledger, series: str, state: State, content: str = "c", model
     ledger.settle(series, state, models=models, outcome=outcome, stored=["i1"])
 
 
+def _begin(ledger: Ledger, series: str, **options: object) -> float:
+    values = {"content": "content", "reading": "reading", "instances": (), "dated": None}
+    return ledger.begin(series, **(values | options))
+
+
 def test_a_new_ledger_has_no_position(ledger: Ledger) -> None:
     assert ledger.position() is None
     ledger.advance(7, {}, {})
@@ -98,9 +103,36 @@ def test_a_series_that_grows_while_it_is_read_waits_again(ledger: Ledger) -> Non
 
 def test_the_same_content_keeps_its_date(ledger: Ledger) -> None:
     ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
-    first = ledger.begin(SERIES, "content")
-    assert ledger.begin(SERIES, "content") == first
-    assert ledger.begin(SERIES, "other content") > first
+    first = _begin(ledger, SERIES)
+    assert _begin(ledger, SERIES) == first
+    assert _begin(ledger, SERIES, content="other content", reading="other reading") > first
+
+
+def test_other_models_give_the_same_content_another_date(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    january = _begin(ledger, SERIES)
+    june = _begin(ledger, SERIES, reading="by the models of June")
+    assert june > january
+    assert _begin(ledger, SERIES, reading="by the models of June") == june
+
+
+def test_a_date_that_the_pacs_has_kept_is_taken_over(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    assert _begin(ledger, SERIES, dated=1.5) == 1.5
+    assert _begin(ledger, SERIES) == 1.5
+
+
+def test_a_deleted_instance_leads_to_its_series(ledger: Ledger) -> None:
+    first, second, third = (f"{number}1111111-22222222-33333333-44444444-55555555" for number in (1, 2, 3))
+    ledger.advance(1, {SERIES: "ct", OTHER: "xray"}, {SERIES: None, OTHER: None})
+    _begin(ledger, SERIES, instances=(first, second))
+    _begin(ledger, OTHER, instances=(third,))
+    assert ledger.series_of([second, third]) == [SERIES]
+    assert ledger.series_of([third]) == [], "a series of one instance goes with it"
+    _begin(ledger, SERIES, instances=(first, third))
+    assert ledger.series_of([second]) == []
+    ledger.forget(SERIES)
+    assert ledger.series_of([first, third]) == []
 
 
 def test_what_is_about_to_be_stored_is_remembered(ledger: Ledger) -> None:
@@ -175,7 +207,7 @@ def test_many_threads_wait_for_their_turn(ledger: Ledger) -> None:
         try:
             while (entry := ledger.claim()) is not None:
                 claimed.append(entry.series)
-                ledger.begin(entry.series, "content")
+                _begin(ledger, entry.series)
                 ledger.storing(entry.series, ["a"])
                 _settle(ledger, entry.series, State.DONE)
         except SQLAlchemyError as error:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plugin.domain.errors import NoCandidate
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
-from plugin.queue.intake import Intake, NoCandidate
+from plugin.queue.filing import Filing
+from plugin.queue.intake import Intake
 from plugin.queue.job import Job
 from plugin.queue.ledger import Ledger
 from plugin.service import Service
@@ -52,6 +54,7 @@ def test_its_series_are_no_candidates(fake: FakeOrthanc, ledger: Ledger) -> None
     intake = Intake(
         fake.pacs,
         ledger,
+        Filing(fake.pacs, Settings()),
         stable_age=1,
         backlog_days=7,
         xray_modalities=["DX", "CR"],

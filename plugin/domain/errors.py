@@ -7,6 +7,18 @@ from typing import ClassVar
 from plugin.domain.kinds import RemarkCode
 
 
+class NotHeld(Exception):
+    """What Orthanc does not hold (any more)."""
+
+
+class NoCandidate(Exception):
+    """A series that the plugin does not read, with the reason."""
+
+
+class SourceChanged(Exception):
+    """A series that got or lost instances while it was read: what was made of it is of yesterday."""
+
+
 class ModelError(Exception):
     """A model that cannot be used, with the reason that an administrator reads on the status route."""
 

@@ -15,6 +15,16 @@ class Modality(StrEnum):
     CT = "ct"
 
 
+class State(StrEnum):
+    """Where a series stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
 class ResultKind(StrEnum):
     """The kinds of DICOM objects that a reading makes, in the order in which the routes name them."""
 

@@ -9,7 +9,7 @@ from plugin.domain.errors import ModelError
 from plugin.domain.kinds import Modality
 from plugin.models.cards import Card, read_cards
 from plugin.models.loading import load_models, with_thresholds
-from plugin.models.network import Model, fingerprint
+from plugin.models.network import Model
 from plugin.models.session import CUDA, why_no_cuda
 from plugin.settings import Settings, SettingsError
 
@@ -66,10 +66,6 @@ class Lineup:
     def of(self, modality: Modality) -> tuple[Model, ...]:
         """The models that read ``xray`` or ``ct``."""
         return tuple(model for model in self.models if model.card.modality == modality)
-
-    def fingerprint(self, modality: Modality) -> str:
-        """What identifies the models that read a modality."""
-        return fingerprint(self.of(modality))
 
 
 def load_lineup(settings: Settings) -> Lineup:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,14 +134,6 @@ def _fit(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:
         return preprocess.resize(scaled, rows, columns)
     shape = preprocess.short_side_shape(scaled.shape[0], scaled.shape[1], spec.resize.size)
     return preprocess.central_crop(preprocess.resize(scaled, *shape), rows, columns)
-
-
-def fingerprint(models: Iterable[Model]) -> str:
-    """What identifies a set of models: their whole cards, which hold the SHA-256 of the file and the
-    operating points in use. Order does not matter.
-    """
-    parts = sorted(model.card.model_dump_json() for model in models)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _activate(values: Any, output: ModelOutput) -> FloatArray:

@@ -68,7 +68,7 @@ def read(request: Request) -> Reading:
     cannot be decoded.
     """
     lineup = request.lineup
-    instances = imaging.read_instances(request.source)
+    instances = steps.candidates(request, Modality.CT)
     verdict, chosen = gate.screen_ct(instances, request.settings.ct)
     if not verdict.accepted:
         return steps.rejected(request, Modality.CT, verdict, instances)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,14 +11,19 @@ from pydicom.dataset import Dataset
 
 from plugin import __version__
 from plugin.analysis.attention import AttentionMap, attention_map, evidence_shades, log_odds
+from plugin.dicom import imaging
 from plugin.dicom.imaging import Instance
+from plugin.domain.errors import NoCandidate
 from plugin.domain.findings import Classification, ClassProbability, Findings, Remark, Severity, Verdict
 from plugin.domain.kinds import Modality, RemarkCode
 from plugin.models.network import Model, Prediction
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.common import SeriesLabel
 from plugin.results.sr.report import build_sr
+from plugin.screening import gate
 from plugin.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def label_of(settings: Settings) -> SeriesLabel:
@@ -35,6 +41,21 @@ def label_of(settings: Settings) -> SeriesLabel:
         language=settings.language,
         institution=settings.institution,
     )
+
+
+def candidates(request: Request, modality: Modality) -> tuple[Instance, ...]:
+    """The headers of the instances that are what the series is read as; files of another kind are left out.
+
+    Raises NoCandidate where there is none, NotHeld where an instance no longer exists.
+    """
+    instances = imaging.read_instances(request.source)
+    wanted = request.settings.xray.modalities
+    fitting = tuple(i for i in instances if gate.modality_of(i.header, wanted) == modality)
+    if not fitting and instances:
+        raise NoCandidate(f"by its files it is no series to be read as {modality}")
+    if len(fitting) < len(instances):
+        log.warning("%d instances are of another kind and left out", len(instances) - len(fitting))
+    return fitting
 
 
 def ask(model: Model, *pictures: npt.NDArray[np.float32]) -> tuple[Prediction, tuple[ClassProbability, ...]]:

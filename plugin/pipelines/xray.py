@@ -25,7 +25,7 @@ def read(request: Request) -> Reading:
 
     Raises ModelError where no classifier is loaded, ImagingError where the film cannot be decoded.
     """
-    instances = imaging.read_instances(request.source)
+    instances = steps.candidates(request, Modality.XRAY)
     verdict, chosen = gate.screen_xray(instances, request.settings.xray)
     if not verdict.accepted:
         return steps.rejected(request, Modality.XRAY, verdict, instances)

@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
-from plugin.domain.kinds import Modality
-from plugin.queue.ledger import Ledger
+from plugin.domain.errors import NoCandidate, NotHeld
+from plugin.domain.kinds import Modality, State
+from plugin.domain.outcome import outcome_of
+from plugin.queue.filing import Filing
+from plugin.queue.ledger import Entry, Ledger
 from plugin.screening import gate
 
 if TYPE_CHECKING:
     from plugin.pacs import Change, Pacs, SeriesRecord
 
 log = logging.getLogger(__name__)
-
-
-class NoCandidate(Exception):
-    """A series that the plugin does not read, with the reason."""
 
 
 class Intake:
@@ -35,6 +34,7 @@ class Intake:
         self,
         pacs: Pacs,
         ledger: Ledger,
+        filing: Filing,
         *,
         stable_age: float,
         backlog_days: float,
@@ -46,6 +46,7 @@ class Intake:
         """
         self._pacs = pacs
         self._ledger = ledger
+        self._filing = filing
         self._stable_age = stable_age
         self._backlog_days = backlog_days
         self._xray_modalities = xray_modalities
@@ -68,25 +69,33 @@ class Intake:
                 break
         self._look_after_the_unannounced()
 
-    def forget_deleted(self, series: str) -> None:
-        """Drop a series that Orthanc has deleted, unless it holds it again (overwritten instances)."""
-        try:
-            self._pacs.series(series)
-        except LookupError:
-            self._ledger.forget(series)
+    def deleted(self, resources: Sequence[str]) -> None:
+        """Account for series and instances that Orthanc has deleted.
+
+        A series that is gone is forgotten, and its results go or stay, by the settings. One that was read
+        with an instance that is gone is due again when its deletions have had time to come to an end.
+        """
+        for series in resources:
+            entry = self._ledger.get(series)
+            if entry is not None and not self._pacs.has_series(series):
+                self._forget(entry)
+        for series in self._ledger.series_of(resources):
+            entry = self._ledger.get(series)
+            if entry is not None and entry.state is not State.WAITING and self._pacs.has_series(series):
+                log.info("series %s lost instances and is looked at again", series)
+                self._ledger.look_again(series, time.time() + self._stable_age)
 
     def modality(self, series: str) -> Modality:
         """``xray`` or ``ct`` for a candidate series.
 
-        Raises NoCandidate with the reason for any other series, LookupError where Orthanc does not
-        hold it.
+        Raises NoCandidate with the reason for any other series, NotHeld where Orthanc does not hold it.
         """
         return self._modality(self._pacs.series(series))
 
     def _modality(self, record: SeriesRecord) -> Modality:
         header = Dataset()
         header.Modality = record.modality
-        if record.instances:
+        if record.instances and not record.modality:
             header.SOPClassUID = self._pacs.sop_class(record.instances[0])
         modality = gate.modality_of(header, self._xray_modalities)
         if modality is None:
@@ -141,8 +150,20 @@ class Intake:
             return None
         try:
             return self._modality(record)
-        except (LookupError, NoCandidate):
+        except (NotHeld, NoCandidate):
             return None
+
+    def _forget(self, entry: Entry) -> None:
+        """Forget a series that is gone; its results go or stay, by the settings.
+
+        One that is being read is looked at again when its reading has ended, for it may store meanwhile.
+        """
+        if entry.state is State.RUNNING:
+            self._ledger.look_again(entry.series, time.time())
+            return
+        kept = outcome_of(entry.outcome, entry.series)
+        self._filing.withdraw([*entry.stored, *(kept.stored + kept.superseded if kept else ())])
+        self._ledger.forget(entry.series)
 
     def _look_after_the_unannounced(self) -> None:
         """Make due what Orthanc calls stable but never announced (a lost event, changes cleared)."""
@@ -150,8 +171,8 @@ class Intake:
         for series in self._ledger.still_receiving(quiet_since):
             try:
                 stable = self._pacs.series(series).stable
-            except LookupError:
-                self._ledger.forget(series)
+            except NotHeld:
+                self.deleted([series])
                 continue
             if stable:
                 log.warning("series %s is stable though Orthanc did not say so", series)
@@ -175,7 +196,7 @@ class _Page:
         if series not in self._records:
             try:
                 record = self._pacs.series(series)
-            except LookupError:
+            except NotHeld:
                 self._records[series] = None
             else:
                 self._records[series] = record
@@ -187,7 +208,7 @@ class _Page:
         if instance not in self._series:
             try:
                 series = self._pacs.parent_series(instance)
-            except LookupError:
+            except NotHeld:
                 self._series[instance] = None
             else:
                 self._series[instance] = series

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import pydicom
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from plugin import pipelines
-from plugin.domain.kinds import Modality
+from plugin.domain.errors import NoCandidate, NotHeld, SourceChanged
+from plugin.domain.kinds import Modality, ResultKind, State
+from plugin.domain.outcome import Outcome, kept_findings, kept_verdict, outcome_of
 from plugin.models.lineup import Lineup
-from plugin.pipelines.reading import Request, Stages
-from plugin.queue.ledger import Entry, Ledger, State
-from plugin.queue.outcome import is_settled_for, outcome, percent_involved, stored_ids
-from plugin.results.identity import Identity
+from plugin.pipelines.reading import Reading, Request, Stages
+from plugin.queue.filing import Filing
+from plugin.queue.ledger import Entry, Ledger
+from plugin.queue.outcome import models_of
+from plugin.queue.recipe import reading, recipe
+from plugin.results.identity import Identity, orthanc_id
 from plugin.results.summary import Earlier
 from plugin.settings import Settings
 
@@ -39,9 +39,15 @@ class Job:
         self._lineup = lineup
         self._settings = settings
         self._stages = stages
+        self._filing = Filing(pacs, settings)
+        self._made: tuple[str, ...] = ()
 
     def run(self, entry: Entry) -> None:
-        """Read the series unless it was read as it is, with these models, or is gone."""
+        """Read the series unless it was read as it is, by this recipe. One that is gone is forgotten.
+
+        Raises SourceChanged where the series got or lost instances meanwhile, so that it is to be read
+        again; whatever else is raised is a failed attempt.
+        """
         if entry.modality in self._settings.switched_off:
             log.info("series %s is not read: its modality is switched off since", entry.series)
             self._ledger.forget(entry.series)
@@ -50,116 +56,133 @@ class Job:
             self._stages.timings["wait"] = max(0.0, time.time() - entry.due_at)
         self._stages.enter("header")
         try:
-            record = self._pacs.series(entry.series)
-            content = self._pacs.content(record)
-        except LookupError:
+            self._read(entry)
+        except NotHeld as error:
+            if self._pacs.has_series(entry.series):
+                raise SourceChanged(f"an instance was deleted while it was read: {error}") from error
             log.info("series %s is gone", entry.series)
-            self._ledger.forget(entry.series)
+            self._withdraw(entry)
+        except NoCandidate as error:
+            log.warning("series %s is not read: %s", entry.series, error)
+            self._withdraw(entry)
+
+    def _read(self, entry: Entry) -> None:
+        record = self._pacs.series(entry.series)
+        content = self._pacs.content(record)
+        made_by = recipe(self._lineup, self._settings, entry.modality)
+        known = outcome_of(entry.outcome, entry.series) or self._pacs.outcome(entry.series)
+        if known is not None and not entry.forced and known.answers(content, made_by):
+            superseded = self._filing.supersede(record, _earlier(entry, known), known.stored)
+            self._settle(entry, known.model_copy(update={"superseded": superseded}))
             return
-        lineup = self._lineup.fingerprint(entry.modality)
-        known = self._known(entry)
-        if known is not None and not entry.forced and is_settled_for(known, content, lineup):
-            self._settle(entry.series, known, stored_ids(known))
-            return
-        created = self._ledger.begin(entry.series, content)
-        identity = Identity(
-            series_uid=record.series_uid,
-            fingerprint=content,
-            models=lineup,
-            created=datetime.fromtimestamp(created, UTC).astimezone(),
-        )
-        reading = pipelines.read(entry.modality, self._request(entry.modality, record, identity, known))
-        self._stages.enter("store")
-        outputs = self._store(entry.series, reading.results)
-        superseded = self._supersede(entry, known, outputs)
-        self._stages.end()
-        state = State.DONE if reading.verdict.accepted else State.REJECTED
-        result = outcome(
-            state=state,
+        history = self._history(entry)
+        told = reading(content, made_by, history)
+        dated = self._ledger.begin(
+            entry.series,
             content=content,
-            lineup=lineup,
-            models=self._lineup.of(entry.modality),
+            reading=told,
+            instances=record.instances,
+            dated=known.dated if known and known.reading == told else None,
+        )
+        request = self._request(record, told, dated, history, known)
+        read = pipelines.read(entry.modality, request)
+        self._stages.enter("store")
+        outputs = self._store(record, read)
+        superseded = self._filing.supersede(record, _earlier(entry, known), outputs.values())
+        self._stages.end()
+        outcome = Outcome(
+            state=State.DONE if read.verdict.accepted else State.REJECTED,
+            series=entry.series,
+            content=content,
+            recipe=made_by,
+            reading=told,
+            dated=dated,
+            verdict=kept_verdict(read.verdict),
+            findings=kept_findings(read.findings) if read.findings else None,
+            outputs={**outputs},
+            models=models_of(self._lineup, entry.modality),
             timings=self._stages.timings,
-            verdict=reading.verdict,
-            findings=reading.findings,
-            outputs=outputs,
             superseded=superseded,
         )
-        self._pacs.keep_outcome(entry.series, result)
-        self._settle(entry.series, result, list(outputs.values()))
-        log.info("series %s: %s", entry.series, state)
-
-    def _known(self, entry: Entry) -> dict[str, Any] | None:
-        """The outcome of the last reading: the ledger's, or the one beside the images."""
-        return entry.outcome or self._pacs.outcome(entry.series)
+        self._pacs.keep_outcome(entry.series, outcome)
+        self._settle(entry, outcome)
+        log.info("series %s: %s", entry.series, outcome.state)
 
     def _request(
-        self, modality: Modality, record: SeriesRecord, identity: Identity, known: dict[str, Any] | None
+        self,
+        record: SeriesRecord,
+        told: str,
+        dated: float,
+        history: tuple[Earlier, ...],
+        known: Outcome | None,
     ) -> Request:
+        created = datetime.fromtimestamp(dated, UTC).astimezone()
+        identity = Identity(series_uid=record.series_uid, reading=told, created=created)
         return Request(
             source=self._pacs.source(record),
             identity=identity,
             lineup=self._lineup,
             settings=self._settings,
             stages=self._stages,
-            history=self._history(record.series) if modality == Modality.CT else (),
-            predecessors=self._predecessors(known, identity),
+            history=history,
+            predecessors=self._filing.predecessors(known, identity),
         )
 
-    def _history(self, series: str) -> tuple[Earlier, ...]:
-        """What earlier studies of the same patient measured, as far as the PACS holds it."""
+    def _history(self, entry: Entry) -> tuple[Earlier, ...]:
+        """What earlier CT studies of the same patient measured, as far as the PACS holds it."""
+        if entry.modality is not Modality.CT:
+            return ()
         history = []
-        for date, kept in self._pacs.earlier_outcomes(series):
-            percent = percent_involved(kept)
+        for date, kept in self._pacs.earlier_outcomes(entry.series):
+            percent = kept.percent_involved
             if percent is None:
                 continue
             try:
                 day = datetime.strptime(date, "%Y%m%d").date()
             except ValueError:
-                log.warning("series %s: an earlier study has no readable date and is left out", series)
+                log.warning("series %s: an earlier study has no readable date, left out", entry.series)
                 continue
             history.append(Earlier(day=day, percent=percent))
-        return tuple(sorted(history, key=lambda earlier: earlier.day))
+        return tuple(sorted(history, key=lambda earlier: (earlier.day, earlier.percent)))
 
-    def _predecessors(self, known: dict[str, Any] | None, identity: Identity) -> tuple[Dataset, ...]:
-        """The report that this reading replaces, where Orthanc still holds it."""
-        before = (known or {}).get("outputs", {}).get("sr")
-        if before is None:
-            return ()
-        try:
-            report = pydicom.dcmread(io.BytesIO(self._pacs.read_instance(before)))
-        except LookupError:
-            return ()
-        if report.SOPInstanceUID == identity.sop_instance_uid("sr"):
-            return ()
-        return (report,)
+    def _store(self, record: SeriesRecord, read: Reading) -> dict[ResultKind, str]:
+        """Store the results of a series that is still as it was read, and that stays so meanwhile.
 
-    def _store(self, series: str, results: dict[str, Dataset]) -> dict[str, str]:
-        """Store every result, having noted in the ledger what is about to be stored."""
-        self._ledger.storing(series, [self._pacs.instance_id(result) for result in results.values()])
-        outputs: dict[str, str] = {}
-        for done, (kind, result) in enumerate(results.items()):
-            self._stages.progress(done / len(results))
-            buffer = io.BytesIO()
-            result.save_as(buffer, enforce_file_format=True)
-            outputs[kind] = self._pacs.store(buffer.getvalue())
+        The ledger knows what is about to be stored before it is.
+        """
+        self._check_unchanged(record)
+        made = tuple(
+            orthanc_id(r.PatientID or "", r.StudyInstanceUID, r.SeriesInstanceUID, r.SOPInstanceUID)
+            for r in read.results.values()
+        )
+        self._ledger.storing(record.series, made)
+        self._made = made
+        outputs = self._filing.store(read.results, self._stages.progress)
+        self._check_unchanged(record)
         return outputs
 
-    def _supersede(self, entry: Entry, known: dict[str, Any] | None, outputs: dict[str, str]) -> list[str]:
-        """Clear away (or keep, by the settings) earlier results; the ids of all that ever were."""
-        current = set(outputs.values())
-        before = [*(known or {}).get("superseded", []), *entry.stored, *stored_ids(known)]
-        superseded = [identifier for identifier in dict.fromkeys(before) if identifier not in current]
-        if self._settings.superseded == "delete":
-            for identifier in superseded:
-                self._pacs.delete_instance(identifier)
-        return superseded
+    def _check_unchanged(self, record: SeriesRecord) -> None:
+        """Raise NotHeld where a series is gone, SourceChanged where it has other instances than before."""
+        now = self._pacs.series(record.series)
+        if set(now.instances) != set(record.instances):
+            raise SourceChanged(f"{len(record.instances)} instances became {len(now.instances)}")
 
-    def _settle(self, series: str, result: dict[str, Any], stored: list[str]) -> None:
+    def _withdraw(self, entry: Entry) -> None:
+        """Forget a series, and delete what this reading stored for it; earlier results by the settings."""
+        self._filing.delete(self._made)
+        self._filing.withdraw(_earlier(entry, outcome_of(entry.outcome, entry.series)))
+        self._ledger.forget(entry.series)
+
+    def _settle(self, entry: Entry, outcome: Outcome) -> None:
         self._ledger.settle(
-            series,
-            State(result["state"]),
-            models=str(result["lineup"]),
-            outcome=result,
-            stored=stored,
+            entry.series,
+            outcome.state,
+            models=outcome.recipe,
+            outcome=outcome.as_json(),
+            stored=outcome.stored,
         )
+
+
+def _earlier(entry: Entry, known: Outcome | None) -> list[str]:
+    """Orthanc's ids of all that was ever stored for a series."""
+    return [*(known.superseded if known else ()), *entry.stored, *(known.stored if known else ())]

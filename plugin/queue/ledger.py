@@ -15,9 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from plugin.domain.kinds import State
 from plugin.queue import rows
 from plugin.queue.database import Database, reads, writes
-from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, State, entry_of
+from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, entry_of
 
 __all__ = ["Entry", "Kept", "LastTry", "Ledger", "State"]
 
@@ -88,14 +89,34 @@ class Ledger(Database):
         return entry_of({**row, **values, "due_at": row["due_at"]})
 
     @writes
-    def begin(self, connection: Connection, series: str, content: str) -> float:
-        """Say which content is being read; the time that dates its results (the first time it was)."""
-        now = time.time()
+    def begin(
+        self,
+        connection: Connection,
+        series: str,
+        *,
+        content: str,
+        reading: str,
+        instances: Sequence[str],
+        dated: float | None,
+    ) -> float:
+        """Say what is being read, and of which instances; the time that dates its results.
+
+        That is ``dated`` where given, else the time at which this very reading was first begun.
+        ``reading``: the fingerprint of the content and of all else that shapes the results.
+        """
         row = rows.row_of(connection, series)
-        if row is not None and row["content"] == content and row["content_at"] is not None:
-            return float(row["content_at"])
-        rows.update(connection, series, content=content, content_at=now)
-        return now
+        if row is None:
+            return dated or time.time()
+        known = row["content_at"] if row["reading"] == reading else None
+        moment = float(dated or known or time.time())
+        rows.update(connection, series, content=content, reading=reading, content_at=moment)
+        rows.set_instances(connection, series, instances)
+        return moment
+
+    @reads
+    def series_of(self, connection: Connection, instances: Sequence[str]) -> list[str]:
+        """The series of several instances that were read with any of these among them."""
+        return rows.series_of(connection, instances)
 
     @writes
     def storing(self, connection: Connection, series: str, instances: Sequence[str]) -> None:
@@ -176,6 +197,7 @@ class Ledger(Database):
     def forget(self, connection: Connection, series: str) -> None:
         """Drop a series that Orthanc no longer holds."""
         connection.execute(sa.delete(SERIES).where(SERIES.c.series == series))
+        rows.set_instances(connection, series, ())
 
     @writes
     def restart(self, connection: Connection, *, lineups: Mapping[str, str]) -> None:
@@ -206,6 +228,13 @@ class Ledger(Database):
         connection.execute(
             sa.update(SERIES).where(rows.RECEIVED).values(due_at=now + stable_age, updated_at=now)
         )
+
+    @writes
+    def look_again(self, connection: Connection, series: str, due: float) -> None:
+        """Let a known series be looked at again at that time; one that is being read, after its reading."""
+        row = rows.row_of(connection, series)
+        if row is not None:
+            rows.note(connection, series, row["modality"], due, time.time())
 
     @writes
     def make_due(self, connection: Connection, series: str) -> None:

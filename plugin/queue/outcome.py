@@ -1,98 +1,52 @@
-"""The outcome of a reading as JSON: what the ledger, the series' metadata and the routes keep of it."""
+"""How an outcome names the networks of a reading, and how a ledger's entry is shown on the routes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
-from plugin.domain.findings import Findings, Verdict, as_json
-from plugin.models.network import Model
-from plugin.queue.ledger import Entry, State
-from plugin.results.identity import KINDS
+from plugin.domain.kinds import Modality
+from plugin.domain.outcome import KeptModel, KeptVerdict, Outcome, outcome_of
+from plugin.models.lineup import Lineup
+from plugin.queue.ledger import Entry
 
 
-def outcome(
-    *,
-    state: State,
-    content: str,
-    lineup: str,
-    models: Sequence[Model],
-    timings: Mapping[str, float],
-    verdict: Verdict | None = None,
-    findings: Findings | None = None,
-    outputs: Mapping[str, str] | None = None,
-    superseded: Sequence[str] = (),
-    error: str | None = None,
-) -> dict[str, Any]:
-    """One outcome. ``outputs``: Orthanc ids of the stored results by kind; ``timings`` in seconds.
+def models_of(lineup: Lineup, modality: Modality) -> tuple[KeptModel, ...]:
+    """The networks that read a modality, as an outcome keeps them."""
+    return tuple(
+        KeptModel(
+            name=model.card.name,
+            version=model.card.version,
+            task=model.card.task,
+            sha256=model.card.sha256,
+            provider=model.provider,
+        )
+        for model in lineup.of(modality)
+    )
 
-    ``content`` and ``lineup`` are the fingerprints of what was read and of the models that read it.
+
+def entry_json(entry: Entry, holds: Callable[[str], bool]) -> dict[str, Any]:
+    """A ledger's entry as ``GET /ai/series/{id}`` answers it.
+
+    ``holds`` tells whether Orthanc still has an instance: a result that somebody deleted is no output any
+    more and is named under ``gone``.
     """
-    return {
-        "state": state.value,
-        "content": content,
-        "lineup": lineup,
-        "verdict": None if verdict is None else _verdict_json(verdict),
-        "findings": None if findings is None else as_json(findings),
-        "outputs": {kind: (outputs or {}).get(kind) for kind in KINDS},
-        "models": [_model_json(model) for model in models],
-        "timings": {stage: round(seconds, 3) for stage, seconds in timings.items()},
-        "superseded": list(superseded),
-        "error": error,
-    }
-
-
-def stored_ids(kept: Mapping[str, Any] | None) -> list[str]:
-    """The Orthanc ids of the results that an outcome names."""
-    if kept is None:
-        return []
-    return [identifier for identifier in kept.get("outputs", {}).values() if identifier]
-
-
-def is_settled_for(kept: Mapping[str, Any] | None, content: str, lineup: str) -> bool:
-    """Whether an outcome answers for this content read by these models."""
-    if kept is None or kept.get("state") not in (State.DONE, State.REJECTED):
-        return False
-    return (kept.get("content"), kept.get("lineup")) == (content, lineup)
-
-
-def percent_involved(kept: Mapping[str, Any]) -> float | None:
-    """The percentage of both lungs that the findings took, where an outcome measured it."""
-    lungs = (kept.get("findings") or {}).get("lungs")
-    return None if lungs is None else float(lungs["both"]["percent"])
-
-
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """A ledger's entry as ``GET /ai/series/{id}`` answers it."""
-    kept = entry.outcome or {}
+    outcome = outcome_of(entry.outcome, entry.series)
+    kept = (outcome or Outcome(state=entry.state)).as_json()
+    gone = [stored for stored in (outcome.stored if outcome else ()) if not holds(stored)]
     return {
         "series": entry.series,
-        "modality": entry.modality,
+        "modality": entry.modality.value,
         "state": entry.state.value,
-        "verdict": kept.get("verdict") or {"accepted": None, "reasons": []},
-        "findings": kept.get("findings"),
-        "outputs": kept.get("outputs") or dict.fromkeys(KINDS),
-        "models": kept.get("models", []),
-        "timings": kept.get("timings", {}),
+        "verdict": kept["verdict"] or KeptVerdict().model_dump(mode="json"),
+        "findings": kept["findings"],
+        "outputs": {kind: None if stored in gone else stored for kind, stored in kept["outputs"].items()},
+        "gone": gone,
+        "models": kept["models"],
+        "timings": kept["timings"],
         "attempts": entry.attempts,
         "error": entry.error,
-        "superseded": kept.get("superseded", []),
+        "superseded": kept["superseded"],
         "noted_at": entry.noted_at,
         "updated_at": entry.updated_at,
-    }
-
-
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    return {"accepted": verdict.accepted, "reasons": [asdict(remark) for remark in verdict.remarks]}
-
-
-def _model_json(model: Model) -> dict[str, str]:
-    card = model.card
-    return {
-        "name": card.name,
-        "version": card.version,
-        "task": card.task,
-        "sha256": card.sha256,
-        "provider": model.provider,
     }

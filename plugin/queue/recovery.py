@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from plugin.queue.intake import Intake, NoCandidate
-from plugin.queue.ledger import Kept, Ledger, State
-from plugin.queue.outcome import stored_ids
+from plugin.domain.errors import NoCandidate, NotHeld
+from plugin.queue.intake import Intake
+from plugin.queue.ledger import Kept, Ledger
 
 if TYPE_CHECKING:
     from plugin.pacs import Pacs
@@ -46,13 +46,13 @@ class Recovery:
             return None
         try:
             modality = self._intake.modality(series)
-        except (LookupError, NoCandidate):
+        except (NotHeld, NoCandidate):
             return None
         return Kept(
             modality=modality,
-            state=State(outcome["state"]),
-            content=str(outcome["content"]),
-            models=str(outcome["lineup"]),
-            outcome=outcome,
-            stored=stored_ids(outcome),
+            state=outcome.state,
+            content=outcome.content,
+            models=outcome.recipe,
+            outcome=outcome.as_json(),
+            stored=list(outcome.stored),
         )

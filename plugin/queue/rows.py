@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
-from plugin.domain.kinds import Modality
-from plugin.queue.tables import POSITION, SERIES, LastTry, State
+from plugin.domain.kinds import Modality, State
+from plugin.queue.tables import INSTANCES, POSITION, SERIES, LastTry, instance_number
+
+_AT_ONCE = 500
+"""How many values a query names: databases have a limit."""
 
 RUNNING = SERIES.c.state == State.RUNNING
 RECEIVED = (SERIES.c.state == State.WAITING) & SERIES.c.due_at.is_(None)
@@ -61,6 +65,25 @@ def update(connection: Connection, series: str, **values: Any) -> None:
     connection.execute(
         sa.update(SERIES).where(SERIES.c.series == series).values(updated_at=time.time(), **values)
     )
+
+
+def set_instances(connection: Connection, series: str, instances: Sequence[str]) -> None:
+    """Keep which instances a series was read with, where there are several."""
+    connection.execute(sa.delete(INSTANCES).where(INSTANCES.c.series == series))
+    numbers = {instance_number(instance) for instance in instances}
+    if len(numbers) > 1:
+        rows = [{"number": number, "series": series} for number in sorted(numbers)]
+        connection.execute(sa.insert(INSTANCES), rows)
+
+
+def series_of(connection: Connection, instances: Sequence[str]) -> list[str]:
+    """The series of several instances that were read with any of these among them."""
+    found: set[str] = set()
+    for start in range(0, len(instances), _AT_ONCE):
+        numbers = [instance_number(instance) for instance in instances[start : start + _AT_ONCE]]
+        query = sa.select(INSTANCES.c.series).where(INSTANCES.c.number.in_(numbers)).distinct()
+        found.update(connection.scalars(query))
+    return sorted(found)
 
 
 def give_back(connection: Connection, which: sa.ColumnElement[bool]) -> None:

@@ -9,17 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from plugin.domain.kinds import Modality
-
-
-class State(StrEnum):
-    """Where a series stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    REJECTED = "rejected"
-    FAILED = "failed"
+from plugin.domain.kinds import Modality, State
 
 
 class LastTry(StrEnum):
@@ -48,6 +38,7 @@ SERIES = sa.Table(
     sa.Column("error", sa.Text),
     # What was read last, and how it ended; kept while the series waits to be read again.
     sa.Column("content", sa.String(64)),
+    sa.Column("reading", sa.String(64)),
     sa.Column("content_at", sa.Float),
     sa.Column("models", sa.String(64)),
     sa.Column("outcome", sa.JSON),
@@ -60,6 +51,15 @@ SERIES = sa.Table(
     sa.Index("series_by_state", "state", "due_at"),
     sa.Index("series_by_update", "updated_at"),
 )
+
+INSTANCES = sa.Table(
+    "instances",
+    METADATA,
+    # 60 bits of Orthanc's id, a tenth of the space; two instances of one number cost a needless look.
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("series", sa.String(64), primary_key=True, index=True),
+)
+"""What was read of series with several instances: Orthanc tells of a deleted instance by its id alone."""
 
 POSITION = sa.Table(
     "position",
@@ -86,6 +86,7 @@ class Entry:
     attempts: int
     error: str | None
     content: str | None
+    reading: str | None
     content_at: float | None
     models: str | None
     outcome: dict[str, Any] | None
@@ -105,6 +106,11 @@ class Kept:
     models: str
     outcome: dict[str, Any]
     stored: list[str]
+
+
+def instance_number(instance: str) -> int:
+    """The number under which the table of instances has Orthanc's id of one."""
+    return int(instance.replace("-", "")[:15], 16)
 
 
 def entry_of(row: Mapping[Any, Any]) -> Entry:

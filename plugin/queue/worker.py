@@ -8,13 +8,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from plugin.domain.errors import ImagingError, ModelError
+from plugin.domain.errors import ImagingError, ModelError, SourceChanged
+from plugin.domain.kinds import State
+from plugin.domain.outcome import Outcome, outcome_of
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.job import Job
-from plugin.queue.ledger import Entry, LastTry, Ledger, State
-from plugin.queue.outcome import outcome
+from plugin.queue.ledger import Entry, LastTry, Ledger
+from plugin.queue.outcome import models_of
+from plugin.queue.recipe import recipe
 from plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,7 +108,7 @@ class Worker:
             self._report(series, "header", 0.0)
             job = Job(self._pacs, self._ledger, self._lineup, self._settings, stages)
             job.run(entry)
-        except Stopped:
+        except (Stopped, SourceChanged):
             self._ledger.give_back(series)
         except (ImagingError, ModelError) as error:  # trying again would find the same
             self._fail(entry, stages, str(error))
@@ -158,23 +161,23 @@ class Worker:
         stages.end()
         log.error("series %s: failed: %s", entry.series, error)
         current = self._ledger.get(entry.series)
-        lineup = self._lineup.fingerprint(entry.modality)
-        known = entry.outcome or {}
-        failure = outcome(
+        known = outcome_of(entry.outcome, entry.series) or Outcome(state=State.FAILED)
+        failure = Outcome(
             state=State.FAILED,
+            series=entry.series,
             content=(current or entry).content or "",
-            lineup=lineup,
-            models=self._lineup.of(entry.modality),
+            recipe=recipe(self._lineup, self._settings, entry.modality),
+            models=models_of(self._lineup, entry.modality),
             timings=stages.timings,
-            outputs=known.get("outputs"),
-            superseded=known.get("superseded", ()),
+            outputs=known.outputs,
+            superseded=known.superseded,
             error=error,
         )
         self._ledger.settle(
             entry.series,
             State.FAILED,
-            models=lineup,
-            outcome=failure,
+            models=failure.recipe,
+            outcome=failure.as_json(),
             stored=(current or entry).stored,
             error=error,
         )

@@ -1,7 +1,7 @@
 """Who a result is: UIDs derived from what it was made of, and the moment it is dated.
 
-The same series content read by the same models gives the same SOP Instance UIDs, so that storing a
-result twice stores one object (DICOM PS3.5 Section B.2: UUID-derived UIDs under 2.25).
+The same reading of the same series gives the same SOP Instance UIDs, so that storing a result twice stores
+one object (DICOM PS3.5 Section B.2: UUID-derived UIDs under 2.25).
 """
 
 from __future__ import annotations
@@ -13,24 +13,22 @@ from datetime import datetime
 
 _NAMESPACE = uuid.UUID("6ff1a1de-3d0a-5f0b-9a53-0c5f6a1c7b11")
 
-KINDS = ("sr", "seg", "pdf", "attention")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """What the results of one reading are derived from.
 
-    ``models`` is the fingerprint of the models in use, ``created`` dates the results (kept with the
-    content's record, so that a second reading of the same content writes the same date).
+    ``reading`` is the fingerprint of all that shapes them: the series' content, the models with their
+    cards, the settings, the plugin's version, the patient's history. ``created`` dates the results (kept
+    with the reading, so that the same reading again writes the same date).
     """
 
     series_uid: str
-    fingerprint: str
-    models: str
+    reading: str
     created: datetime
 
     def sop_instance_uid(self, kind: str) -> str:
-        """SOP Instance UID of the result of that kind (one of :data:`KINDS`)."""
+        """SOP Instance UID of the result of that kind (``sr``, ``seg``, ``pdf``, ``attention``)."""
         return self._derive("instance", kind)
 
     def series_instance_uid(self, kind: str) -> str:
@@ -42,5 +40,15 @@ class Identity:
         return self._derive("tracking", what)
 
     def _derive(self, level: str, what: str) -> str:
-        seed = "\n".join((level, what, self.series_uid, self.fingerprint, self.models))
+        seed = "\n".join((level, what, self.series_uid, self.reading))
         return f"2.25.{uuid.uuid5(_NAMESPACE, hashlib.sha256(seed.encode()).hexdigest()).int}"
+
+
+def orthanc_id(*identifiers: str) -> str:
+    """Orthanc's id of a resource, known before it is stored: SHA-1 over its identifiers.
+
+    An instance has four: Patient ID, Study, Series and SOP Instance UID.
+    """
+    joined = "|".join(identifier.strip(" \0") for identifier in identifiers)
+    digest = hashlib.sha1(joined.encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plugin.queue.intake import NoCandidate
-from plugin.queue.ledger import State
+from plugin.domain.errors import NoCandidate, NotHeld
+from plugin.domain.kinds import State
 from plugin.queue.outcome import entry_json
 from plugin.service import Service
 from plugin.web.access import Guard
@@ -94,20 +94,20 @@ def _series_list(service: Service, request: HttpRequest) -> Any:
     if service.ledger is None:
         return []
     entries = service.ledger.entries(state=state, since=_number(arguments, "since", 0.0), limit=limit)
-    return [_shown(service, entry_json(entry)) for entry in entries]
+    return [_shown(service, entry_json(entry, service.pacs.has_instance)) for entry in entries]
 
 
 def _series(service: Service, _request: HttpRequest, series: str) -> Any:
     entry = service.ledger.get(series) if service.ledger is not None else None
     if entry is None:
         raise HttpError(404, _why_unknown(service, series))
-    return _shown(service, entry_json(entry))
+    return _shown(service, entry_json(entry, service.pacs.has_instance))
 
 
 def _run(service: Service, _request: HttpRequest, series: str) -> Any:
     try:
         service.request(series)
-    except LookupError:
+    except NotHeld:
         raise HttpError(404, "Orthanc does not hold this series") from None
     except NoCandidate as error:
         raise HttpError(409, f"this series is not read: {error}") from error
@@ -121,7 +121,7 @@ def _why_unknown(service: Service, series: str) -> str:
         return str(service.status()["reason"])
     try:
         service.intake.modality(series)
-    except LookupError:
+    except NotHeld:
         return "Orthanc does not hold this series"
     except NoCandidate as error:
         return f"this series is not read: {error}"
