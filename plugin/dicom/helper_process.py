@@ -78,7 +78,7 @@ def _do(task: Task, data: bytes, notes: Notes) -> tuple[Answer, npt.NDArray[Any]
         error = problem
     except MemoryError:
         error = TooLarge(f"reading the file takes more than {allowed >> 20} MiB of memory")
-    except Exception as problem:  # what no check foresaw is a property of the file, too
+    except Exception as problem:  # noqa: BLE001 - what no check foresaw is a property of the file, too
         place = traceback.extract_tb(problem.__traceback__)[-1]
         log.warning("%s in %s:%s", type(problem).__name__, Path(place.filename).name, place.lineno)
         error = ImagingError("the file cannot be read: its header and its pixels do not go together")
