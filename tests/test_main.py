@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -57,6 +58,9 @@ def register(loading: Loading, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regi
     """``plugin.main.register`` as Orthanc would call it, with the path as it was afterwards."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "plugin.main", raising=False)
+    logger = logging.getLogger("plugin")
+    monkeypatch.setattr(logger, "handlers", logger.handlers)
+    monkeypatch.setattr(logger, "propagate", logger.propagate)
     yield importlib.import_module("plugin.main").register
     sys.modules.pop("plugin.main", None)
 
