@@ -70,14 +70,19 @@ def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:
 
 def _load_table(server: OrthancServer, folder: Path) -> None:
     """What Orthanc's own work takes while a CT is being read, beside what it takes when idle."""
+    status: list[float] = []
     idle = answer_times(server, lambda: time.sleep(IDLE_SECONDS))
     send_folder(server, folder)
     _wait_for_running(server)
-    busy = answer_times(server, lambda: settled(server, set()))
-    print("\nOrthanc's answers to GET /system (ms), idle and while a CT is read\n")
+
+    def read_it() -> None:
+        status.extend(answer_times(server, lambda: settled(server, set()), "/ai/status"))
+
+    busy = answer_times(server, read_it)
+    print("\nOrthanc's answers to GET /system (ms), idle and while a CT is read; the plugin's meanwhile\n")
     print("| | Median | 99 of 100 within | Slowest | Answers |")
     print("|---|---|---|---|---|")
-    for name, seconds in (("idle", idle), ("reading", busy)):
+    for name, seconds in (("idle", idle), ("reading", busy), ("reading, GET /ai/status", status)):
         print(
             f"| {name} | {1000 * statistics.median(seconds):.1f} | {1000 * percentile(seconds, 99):.1f} "
             f"| {1000 * max(seconds):.1f} | {len(seconds)} |"
