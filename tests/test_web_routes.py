@@ -94,6 +94,20 @@ def test_a_series_is_listed_and_read_again(running: Service, fake: FakeOrthanc) 
     assert _ask(running, "GET", "series", arguments={"state": "done"})[1] == []
 
 
+def test_the_route_names_the_instance_that_cannot_be_read(
+    running: Service, fake: FakeOrthanc, caplog: pytest.LogCaptureFixture
+) -> None:
+    series = fake.add(as_file(xray_dataset(np.zeros((600, 600), np.uint16)))[:-1000])
+    (instance,) = fake.pacs.series(series).instances
+    assert _ask(running, "POST", f"series/{series}/run")[0] == 200
+    deadline = time.monotonic() + 60
+    while (entry := _ask(running, "GET", f"series/{series}")[1])["state"] != "failed":
+        assert time.monotonic() < deadline, entry
+        time.sleep(0.05)
+    assert f"(instance {instance})" in entry["error"]
+    assert f"(instance {instance})" in caplog.text
+
+
 def test_what_is_not_there_or_not_read_says_so(running: Service, fake: FakeOrthanc) -> None:
     ultrasound = fake.add(as_file(xray_dataset(np.zeros((8, 8), np.uint16), Modality="US")))
     for method, path, wanted, words in (
