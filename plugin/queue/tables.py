@@ -19,8 +19,6 @@ class LastTry(StrEnum):
     BEGUN = "begun"
 
 
-SETTLED = (State.DONE, State.REJECTED, State.FAILED)
-
 METADATA = sa.MetaData()
 
 VERSION_TABLE = "chest_ai_version"
