@@ -55,7 +55,14 @@ def build_attention(
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     _describe(capture, source, label, identity)
-    return finish(capture, kind="attention", source=source, identity=identity, label=label)
+    return finish(
+        capture,
+        kind="attention",
+        source=source,
+        identity=identity,
+        label=label,
+        algorithms=findings.algorithms,
+    )
 
 
 def _describe(

@@ -7,25 +7,21 @@ representation (DICOM PS3.5 Section 6.2), because a result has to be valid whate
 
 from __future__ import annotations
 
-import logging
-import math
-import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 
-from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.multival import MultiValue
-from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from plugin.domain.findings import Algorithm
+from plugin.results import provenance
+from plugin.results.cleaning import cleaned, read
 from plugin.results.identity import Identity
+from plugin.results.request import issuer_of_accession_number, request_attributes
 from plugin.results.texts import Texts
-
-logger = logging.getLogger(__name__)
 
 PRODUCT = "orthanc-chest-ai"
 IMPLEMENTATION_UID = UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_DNS, PRODUCT).int}")
@@ -70,7 +66,6 @@ _REFERENCED = (
     "FrameOfReferenceUID",
 )
 _NUMBERS = MappingProxyType({"sr": 9901, "pdf": 9902, "seg": 9903, "attention": 9904})
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +73,7 @@ class SeriesLabel:
     """How a site wants its results labelled: descriptions, numbers, language and equipment.
 
     ``numbers`` gives the series number of each kind of result (``sr``, ``pdf``, ``seg``, ``attention``).
+    ``device_serial`` tells this installation from every other.
     """
 
     software_version: str
@@ -99,6 +95,13 @@ class SeriesLabel:
         tail = self.texts(f"series.{kind}")
         return f"{self.description[: 63 - len(tail)].strip()} {tail}"
 
+    @property
+    def device_uid(self) -> str:
+        """Device UID of this installation of the software in this version."""
+        return provenance.device_uid(
+            self.manufacturer, self.model_name, self.software_version, self.device_serial
+        )
+
 
 def source_identity(header: Dataset) -> Dataset:
     """Patient and study attributes of a source header, cleaned, as every result carries them.
@@ -111,17 +114,23 @@ def source_identity(header: Dataset) -> Dataset:
     identity.StudyInstanceUID = header.StudyInstanceUID
     for keyword in _REQUIRED_IF_UNKNOWN:
         setattr(identity, keyword, "")
-    identity.PatientID = _read(header, "PatientID")
+    identity.PatientID = read(header, "PatientID")
     for keyword, vr in _COPIED:
-        value = _cleaned(vr, _read(header, keyword))
+        value = cleaned(vr, read(header, keyword))
         if keyword == "PatientSex" and value not in {"M", "F", "O"}:
             value = ""
         if value:
             setattr(identity, keyword, value)
-    if _read(header, "PatientIdentityRemoved").upper() == "YES":
+    if read(header, "PatientIdentityRemoved").upper() == "YES":
         identity.PatientIdentityRemoved = "YES"
-        method = _cleaned("LO", _read(header, "DeidentificationMethod"))
+        method = cleaned("LO", read(header, "DeidentificationMethod"))
         identity.DeidentificationMethod = method or "UNKNOWN"
+    offset = cleaned("UTC", read(header, "TimezoneOffsetFromUTC"))
+    if offset:
+        identity.TimezoneOffsetFromUTC = offset
+    issuer = issuer_of_accession_number(header)
+    if issuer is not None and identity.AccessionNumber:
+        identity.IssuerOfAccessionNumberSequence = [issuer]
     return identity
 
 
@@ -137,7 +146,7 @@ def reference_header(header: Dataset) -> Dataset:
     for keyword in _REFERENCED:
         if keyword in header:
             reference[keyword] = header[keyword]
-    thickness = _cleaned("DS", _read(header, "SliceThickness"))
+    thickness = cleaned("DS", read(header, "SliceThickness"))
     if thickness:
         reference.SliceThickness = thickness
     reference.file_meta = FileMetaDataset()
@@ -145,29 +154,35 @@ def reference_header(header: Dataset) -> Dataset:
     return reference
 
 
-def finish(result: Dataset, *, kind: str, source: Dataset, identity: Identity, label: SeriesLabel) -> Dataset:
+def finish(
+    result: Dataset,
+    *,
+    kind: str,
+    source: Dataset,
+    identity: Identity,
+    label: SeriesLabel,
+    algorithms: Sequence[Algorithm],
+) -> Dataset:
     """Write into a result what all results share, over whatever its builder put there.
 
-    Patient and study of the source, series labels, equipment, and the dates of ``identity.created``
-    (so that the same reading gives the same bytes). Changes and returns ``result``.
+    Patient, study and request of the source, series labels, equipment with the ``algorithms`` that the
+    result rests on, and the dates of ``identity.created`` (so that the same reading gives the same bytes).
+    Changes and returns ``result``.
     """
-    for element in source_identity(source):
+    patient = source_identity(source)
+    for element in patient:
         result[element.tag] = element
     result.SeriesInstanceUID = identity.series_instance_uid(kind)
     result.SOPInstanceUID = identity.sop_instance_uid(kind)
     result.SeriesNumber = label.numbers[kind]
     result.InstanceNumber = 1
     result.SeriesDescription = label.series_description(kind)
-    result.Manufacturer = label.manufacturer
-    result.ManufacturerModelName = label.model_name
-    result.SoftwareVersions = label.software_version
-    result.DeviceSerialNumber = label.device_serial
-    if label.institution:
-        result.InstitutionName = _cleaned("LO", label.institution)
-    date, time = identity.created.strftime("%Y%m%d"), identity.created.strftime("%H%M%S")
-    result.InstanceCreationDate = result.SeriesDate = result.ContentDate = date
-    result.InstanceCreationTime = result.SeriesTime = result.ContentTime = time
-    result.ContributingEquipmentSequence = [_processing_equipment(label, identity.created)]
+    requests = request_attributes(source)
+    if requests and result.Modality != "SR":  # a report refers to the requests in a sequence of its own
+        result.RequestAttributesSequence = requests
+    moment = _local(identity.created, patient.get("TimezoneOffsetFromUTC"))
+    _date(result, moment)
+    _equip(result, label, algorithms, moment)
     result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
     result.file_meta.MediaStorageSOPClassUID = result.SOPClassUID
     result.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
@@ -175,82 +190,41 @@ def finish(result: Dataset, *, kind: str, source: Dataset, identity: Identity, l
     return result
 
 
-def _processing_equipment(label: SeriesLabel, created: datetime) -> ContributingEquipment:
-    return ContributingEquipment(
+def _date(result: Dataset, moment: datetime) -> None:
+    date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
+    result.InstanceCreationDate = result.SeriesDate = result.ContentDate = date
+    result.InstanceCreationTime = result.SeriesTime = result.ContentTime = time
+
+
+def _equip(
+    result: Dataset, label: SeriesLabel, algorithms: Sequence[Algorithm], moment: datetime
+) -> None:
+    result.Manufacturer = label.manufacturer
+    result.ManufacturerModelName = label.model_name
+    result.SoftwareVersions = label.software_version
+    result.DeviceSerialNumber = label.device_serial
+    result.DeviceUID = label.device_uid
+    if label.institution:
+        result.InstitutionName = cleaned("LO", label.institution)
+    result.ContributingEquipmentSequence = provenance.equipment(
         manufacturer=label.manufacturer,
-        purpose_of_reference=codes.DCM.ProcessingEquipment,
-        manufacturer_model_name=label.model_name,
-        software_versions=label.software_version,
-        device_serial_number=label.device_serial,
-        contribution_datetime=created.strftime("%Y%m%d%H%M%S"),
-        contribution_description=label.texts("disclaimer"),
+        model_name=label.model_name,
+        software_version=label.software_version,
+        device_serial=label.device_serial,
+        warning=label.texts("disclaimer"),
+        algorithms=algorithms,
+        moment=moment,
     )
+
+
+def _local(moment: datetime, offset: str | None) -> datetime:
+    """The moment in the source's time zone, which a result that names it keeps all its times in."""
+    if not offset or moment.tzinfo is None:
+        return moment
+    away = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
+    return moment.astimezone(timezone(-away if offset[0] == "-" else away))
 
 
 def read_text(header: Dataset, keyword: str) -> str:
     """An attribute of a source header as plain text for display; empty where it cannot be read."""
-    return " ".join(_read(header, keyword).split())
-
-
-def _read(header: Dataset, keyword: str) -> str:
-    """The attribute as text, values of a multi-valued one joined as DICOM does; empty if unreadable."""
-    try:
-        value = header.get(keyword)
-    except _UNREADABLE as error:
-        logger.warning("%s of the source cannot be read and is left out: %s", keyword, error)
-        return ""
-    if value is None:
-        return ""
-    if isinstance(value, MultiValue):
-        return "\\".join(str(part) for part in value)
-    return str(value).strip(" \0")
-
-
-def _cleaned(vr: str, value: str) -> str:
-    """The value in a form that its value representation allows, or empty where there is none."""
-    text = "".join(c if c.isprintable() else " " for c in value).strip()
-    return _CLEANERS[vr](text)
-
-
-def _text(text: str, length: int) -> str:
-    return text.replace("\\", " ")[:length].strip()
-
-
-def _person_name(text: str) -> str:
-    groups = text.replace("\\", " ").split("=")[:3]
-    return "=".join("^".join(group.split("^")[:5])[:64] for group in groups)
-
-
-def _date(text: str) -> str:
-    digits = re.sub(r"[.\-/]", "", text)
-    try:
-        datetime.strptime(digits, "%Y%m%d")
-    except ValueError:
-        return ""
-    return digits if len(digits) == 8 else ""
-
-
-def _time(text: str) -> str:
-    digits = text.replace(":", "")
-    valid = re.fullmatch(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", digits)
-    return digits if valid else ""
-
-
-def _positive_number(text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
-        return ""
-    return f"{number:.6g}" if 0 < number < math.inf else ""
-
-
-_CLEANERS: dict[str, Callable[[str], str]] = {
-    "AS": lambda text: text if re.fullmatch(r"\d{3}[DWMY]", text) else "",
-    "CS": lambda text: text.upper()[:16],
-    "DA": _date,
-    "DS": _positive_number,
-    "LO": lambda text: _text(text, 64),
-    "PN": _person_name,
-    "SH": lambda text: _text(text, 16),
-    "TM": _time,
-}
+    return " ".join(read(header, keyword).split())

@@ -56,7 +56,14 @@ def build_pdf(
     )
     result = _encapsulated(pages, sources)
     result.DocumentTitle = label.texts(f"pdf.title.{findings.modality}")
-    return finish(result, kind="pdf", source=sources[0].header, identity=identity, label=label)
+    return finish(
+        result,
+        kind="pdf",
+        source=sources[0].header,
+        identity=identity,
+        label=label,
+        algorithms=findings.algorithms,
+    )
 
 
 def render(

@@ -117,7 +117,14 @@ def build_seg(
     order = sorted(segmentation.SegmentSequence, key=lambda item: item.SegmentNumber or len(parts) + 1)
     segmentation.SegmentSequence = order
     source = volume.sources[0].header
-    return finish(segmentation, kind="seg", source=source, identity=identity, label=label)
+    return finish(
+        segmentation,
+        kind="seg",
+        source=source,
+        identity=identity,
+        label=label,
+        algorithms=[findings.lungs.algorithm],
+    )
 
 
 def _parts(overlapping: bool) -> list[_Part]:

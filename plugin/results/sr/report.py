@@ -111,7 +111,14 @@ def build_sr(
         previous_versions=list(predecessors) or None,
         coding_schemes=concepts.coding_schemes(),
     )
-    return finish(result, kind="sr", source=sources[0].header, identity=identity, label=label)
+    return finish(
+        result,
+        kind="sr",
+        source=sources[0].header,
+        identity=identity,
+        label=label,
+        algorithms=findings.algorithms,
+    )
 
 
 def _observers(label: SeriesLabel) -> ObservationContext:
