@@ -11,6 +11,9 @@ _TOLERANCE = 0.3
 """Pixels. A line that cuts a pixel's corner passes its centre at 0.35: with less than that to spare, the
 centre of every pixel stays on its side of the outline."""
 
+_MOST_POINTS = 4000
+"""More than two coordinates each of so many do not fit one value of DICOM's graphic data (64 KiB)."""
+
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Along the upper, right, lower and left edge of a pixel, as (column, row): the mask is on the right."""
 
@@ -23,7 +26,7 @@ def outlines(mask: npt.NDArray[np.bool_]) -> list[Points]:
     ``mask``: bool (rows, columns); pixels that touch at a corner belong together. Each outline is float64
     (points, 2), column and row, (0, 0) being the upper left corner of the upper left pixel; its last point
     is its first. Holes are enclosed. The centres of a part's pixels are inside, those of all pixels around
-    it outside.
+    it outside; only an outline of more than four thousand points is coarser.
     """
     loops = [loop for loop in _loops(_edges(mask)) if _area(loop) > 0]
     return [_simplified(loop) for loop in sorted(loops, key=_area, reverse=True)]
@@ -71,7 +74,17 @@ def _area(loop: Points) -> float:
 
 
 def _simplified(loop: Points) -> Points:
-    """The outline with as few of its points as come within the tolerance (Douglas and Peucker)."""
+    """The outline with as few of its points as come within the tolerance, doubled until they fit."""
+    tolerance = _TOLERANCE
+    simpler = _within(loop, tolerance)
+    while len(simpler) > _MOST_POINTS:
+        tolerance *= 2
+        simpler = _within(loop, tolerance)
+    return simpler
+
+
+def _within(loop: Points, tolerance: float) -> Points:
+    """The points of a closed outline that the others come within a tolerance of (Douglas and Peucker)."""
     far = int(np.hypot(*(loop - loop[0]).T).argmax())
     kept = np.zeros(len(loop), bool)
     kept[[0, far, -1]] = True
@@ -82,7 +95,7 @@ def _simplified(loop: Points) -> Points:
             continue
         away = _distances(loop[begin + 1 : end], loop[begin], loop[end])
         worst = int(away.argmax())
-        if away[worst] > _TOLERANCE:
+        if away[worst] > tolerance:
             middle = begin + 1 + worst
             kept[middle] = True
             spans += [(begin, middle), (middle, end)]

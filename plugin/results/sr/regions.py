@@ -1,70 +1,143 @@
-"""Where to look: for each measured thing one outline on one source image.
+"""Where to look: outlines on source images of what was really found and measured there.
 
-A segmentation says where every voxel is; viewers that open a report on its own need a place to show a
-number at, and take a reader to the slice where there is most to see.
+On a CT each lung and the largest separate opacities, each on the slice where most of it is seen. What has
+no place that was measured has no outline: a report without lungs and without opacities draws nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from plugin.analysis.lesions import Lesion, lesions
+from plugin.analysis.outline import outlines
 from plugin.dicom.imaging import CtVolume
+from plugin.domain.findings import Side
 from plugin.results.seg import masks
 
-_SPREAD = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8)
-"""Where in the lungs each classifier's slice is, from their base to their apex."""
+MOST_OPACITIES = 10
+"""So many of the separate opacities are outlined, the largest first."""
 
-_MOST_ROWS = 40
+_SPREAD = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.45)
+"""Where in the lungs each statement about both is shown, from their base to their apex."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyRegion:
+class Outline:
     """A closed outline on one image.
 
-    ``outline``: float64 (points, 2), column and row in the image as stored, (0, 0) being the upper left
+    ``points``: float64 (points, 2), column and row in the image as stored, (0, 0) being the upper left
     corner of the upper left pixel (DICOM PS3.3 C.18.6); the last point is the first.
     """
 
     sop_instance_uid: str
-    outline: npt.NDArray[np.float64]
+    points: npt.NDArray[np.float64]
 
 
-def key_regions(
-    *, volume: CtVolume, lungs: npt.NDArray[np.uint8], findings_mask: npt.NDArray[np.bool_]
-) -> Mapping[str, KeyRegion]:
-    """The outline of each lung, of the findings in them and of both lungs in the slice where it is largest.
+@dataclass(frozen=True, kw_only=True)
+class Opacity:
+    """One separate opacity: its outline where its area is largest, its volume in mL, its side."""
 
-    Masks as for the Segmentation. By the names that the tracking UIDs are derived from: ``lung-right``,
-    ``lung-left``, ``findings``, ``lungs``; what is empty is left out. Further ``classifier-0`` to
-    ``classifier-5``: both lungs in slices spread over them, one for each classifier, as viewers set
-    numbers on one slice over each other.
+    outline: Outline
+    volume_ml: float
+    side: Side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions:
+    """What of a report can be drawn.
+
+    ``lung``: the outline of each lung, by its side; ``lungs``: the outlines of both on slices spread over
+    them, for statements about both, which viewers would set over each other on one slice;
+    ``opacities``: the largest of ``opacity_count``; ``evidence``: of an X-ray the outlines of where the
+    first classifier saw its finding, where that was measured to be a location.
     """
+
+    lung: Mapping[Side, Outline] = field(default_factory=lambda: MappingProxyType({}))
+    lungs: tuple[tuple[Outline, ...], ...] = ()
+    opacities: tuple[Opacity, ...] = ()
+    opacity_count: int = 0
+    evidence: tuple[Outline, ...] = ()
+
+
+NOWHERE = Regions()
+"""Nothing to be drawn."""
+
+
+def ct_regions(
+    *, volume: CtVolume, lungs: npt.NDArray[np.uint8], findings_mask: npt.NDArray[np.bool_]
+) -> Regions:
+    """The outlines of what was segmented. Masks as for the Segmentation."""
     counts = masks.counts(lungs, findings_mask)
-    slices: dict[str, int] = {}
-    for what, cells in masks.WHOLE.items():
-        area = counts[:, list(cells)].sum(axis=1)
+    drawn = _Slices(volume)
+    taken: dict[Side, int] = {}
+    lung: dict[Side, Outline] = {}
+    for side in Side:
+        area = counts[:, list(masks.WHOLE[f"lung-{side.value}"])].sum(axis=1)
         if area.any():
-            slices[what] = _untaken(area, slices.values())
+            taken[side] = _untaken(area, taken.values())
+            lung[side] = drawn.outlines(taken[side], lungs[taken[side]] == _LABEL[side])[0]
+    found, count = lesions(
+        findings_mask & (lungs > 0),
+        voxel=volume.thickness * volume.spacing[1] * volume.spacing[2] / 1000,
+        most=MOST_OPACITIES,
+    )
+    return Regions(
+        lung=MappingProxyType(lung),
+        lungs=_both(lungs, counts, drawn, taken.values()),
+        opacities=tuple(_opacity(lesion, lungs, drawn) for lesion in found),
+        opacity_count=count,
+    )
+
+
+_LABEL = {Side.RIGHT: masks.RIGHT, Side.LEFT: masks.LEFT}
+
+
+class _Slices:
+    """The slices of a volume, on which masks of it are outlined as the source stores them."""
+
+    def __init__(self, volume: CtVolume) -> None:
+        self._volume = volume
+
+    def outlines(self, index: int, mask: npt.NDArray[np.bool_]) -> tuple[Outline, ...]:
+        """The outline of each part of a mask (rows, columns) of a slice, the largest first."""
+        uid = self._volume.sources[index].header.SOPInstanceUID
+        found = outlines(self._volume.to_frame(mask).astype(bool))
+        return tuple(Outline(sop_instance_uid=uid, points=points) for points in found)
+
+
+def _both(
+    lungs: npt.NDArray[np.uint8],
+    counts: npt.NDArray[np.int64],
+    drawn: _Slices,
+    taken: Collection[int],
+) -> tuple[tuple[Outline, ...], ...]:
+    """The largest part of each lung on slices spread over them, each slice once where there are enough."""
     filled = np.flatnonzero(counts[:, 1:].any(axis=1))
-    for number, share in enumerate(_SPREAD if filled.size else ()):
-        distance = np.abs(filled - np.quantile(filled, share))
+    used, shown = list(taken), []
+    for share in _SPREAD if filled.size else ():
         closeness = np.zeros(len(counts))
-        closeness[filled] = 1 / (1 + distance)
-        slices[f"classifier-{number}"] = _untaken(closeness, slices.values())
-    regions = {}
-    for what, index in slices.items():
-        cells = masks.WHOLE.get(what, masks.WHOLE["lungs"])
-        mask = masks.select(masks.cells(lungs[index], findings_mask[index]), cells)
-        regions[what] = KeyRegion(
-            sop_instance_uid=volume.sources[index].header.SOPInstanceUID,
-            outline=outline_of(volume.to_frame(mask)),
-        )
-    return regions
+        closeness[filled] = 1 / (1 + np.abs(filled - np.quantile(filled, share)))
+        index = _untaken(closeness, used)
+        used.append(index)
+        parts = (drawn.outlines(index, lungs[index] == label)[:1] for label in _LABEL.values())
+        shown.append(tuple(outline for part in parts for outline in part))
+    return tuple(shown)
+
+
+def _opacity(lesion: Lesion, lungs: npt.NDArray[np.uint8], drawn: _Slices) -> Opacity:
+    here = lungs[lesion.slice][lesion.area]
+    mostly_right = 2 * np.count_nonzero(here == masks.RIGHT) >= here.size
+    return Opacity(
+        outline=drawn.outlines(lesion.slice, lesion.area)[0],
+        volume_ml=lesion.volume,
+        side=Side.RIGHT if mostly_right else Side.LEFT,
+    )
 
 
 def _untaken(score: npt.NDArray[Any], taken: Collection[int]) -> int:
@@ -72,23 +145,3 @@ def _untaken(score: npt.NDArray[Any], taken: Collection[int]) -> int:
     free = score.copy()
     free[list(taken)] = 0
     return int((free if free.any() else score).argmax())
-
-
-def outline_of(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """A closed outline around all of a mask (rows, columns) that is not empty: its left and right extent
-    in every row, at most forty rows of them."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _MOST_ROWS).round().astype(int))]
-    left = np.array([np.flatnonzero(mask[row])[0] for row in rows], np.float64)
-    right = np.array([np.flatnonzero(mask[row])[-1] + 1 for row in rows], np.float64)
-    middle = rows + 0.5
-    down = np.column_stack([right, middle])
-    up = np.column_stack([left, middle])[::-1]
-    points = np.concatenate([down, up])
-    return np.concatenate([points, points[:1]])
-
-
-def whole_image(rows: int, columns: int, inset: float = 0.0) -> npt.NDArray[np.float64]:
-    """The border of an image as an outline, moved inwards by a share of the image."""
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
-    return (inset + corners * (1 - 2 * inset)) * np.array([columns, rows], np.float64)
