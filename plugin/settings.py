@@ -56,7 +56,11 @@ class ResultChoice(Section):
     pdf: bool = Field(default=True, description="report as Encapsulated PDF")
     seg: bool = Field(default=True, description="Segmentation of a CT: left lung, right lung, findings")
     attention: bool = Field(default=True, description="attention map of an X-ray as Secondary Capture")
-    rejection_sr: bool = Field(default=False, description="a short Structured Report for rejected series too")
+    rejection_sr: Literal["content", "all", "none"] = Field(
+        default="content",
+        description="which rejected series get a short note as a Structured Report: those that a network or"
+        " what is in the images rejected, all, or none",
+    )
 
 
 class SeriesNumbers(Section):
@@ -115,6 +119,11 @@ class Settings(Section):
     segmentation_type: Literal["BINARY", "BINARY_DEFLATED", "LABELMAP"] = Field(
         default="BINARY",
         description="kind of Segmentation; BINARY_DEFLATED and LABELMAP are small, fewer programs read them",
+    )
+    report_type: Literal["COMPREHENSIVE", "COMPREHENSIVE_3D"] = Field(
+        default="COMPREHENSIVE",
+        description="kind of Structured Report; IHE AI Results asks for COMPREHENSIVE_3D, more programs read"
+        " COMPREHENSIVE",
     )
     superseded: Literal["delete", "keep"] = Field(
         default="delete", description="what happens to the results of a series that was read anew"

@@ -39,7 +39,7 @@ from plugin.results.pdf.attention import ProjectionAttention
 from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import KeyRegion, key_regions
+from plugin.results.sr.regions import NOWHERE, ct_regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
 
@@ -80,8 +80,9 @@ def read(request: Request) -> Reading:
         remark = Remark(code=error.code, severity=Severity.REJECT, message=str(error))
         return steps.rejected(request, Modality.CT, verdict.joined(Verdict(remarks=(remark,))), chosen)
     verdict = verdict.joined(_screen(request, projections))
+    screening = None if lineup.ct_reject is None else lineup.ct_reject.algorithm
     if not verdict.accepted:
-        return steps.rejected(request, Modality.CT, verdict, chosen)
+        return steps.rejected(request, Modality.CT, verdict, chosen, screening)
     request.stages.enter("classify")
     classified = [_classify(model, projections, volume) for model in lineup.ct_classifiers]
     segmented, measured, remarks = None, None, verdict.remarks
@@ -101,6 +102,7 @@ def read(request: Request) -> Reading:
         classifications=tuple(classification for classification, _ in classified),
         lungs=measured,
         remarks=remarks,
+        screening=screening,
     )
     material = None
     if segmented is not None:
@@ -260,7 +262,7 @@ def _results(
     request: Request, volume: CtVolume, material: CtMaterial | None, findings: Findings
 ) -> dict[str, Dataset]:
     request.stages.enter("results")
-    wanted, label = request.settings.results, steps.label_of(request.settings)
+    wanted, label = request.settings.results, steps.label_of(request.settings, request.site)
     results: dict[str, Dataset] = {}
     history = () if findings.codes & LUNGS_INCOMPLETE else request.history
     if wanted.seg and material is not None:
@@ -287,18 +289,19 @@ def _results(
         )
     request.stages.progress(0.8)
     if wanted.sr:
-        regions: Mapping[str, KeyRegion] = {}
+        regions = NOWHERE
         if material is not None:
-            regions = key_regions(volume=volume, lungs=material.lungs, findings_mask=material.findings)
+            regions = ct_regions(volume=volume, lungs=material.lungs, findings_mask=material.findings)
         results["sr"] = build_sr(
             findings=findings,
             sources=volume.sources,
             identity=request.identity,
             label=label,
-            segmentation=results.get("seg"),
+            related=results,
             regions=regions,
             history=history,
             predecessors=request.predecessors,
+            report_type=request.settings.report_type,
         )
     return results
 

@@ -53,7 +53,7 @@ class Request:
     """One series to be read: where its instances are, with what, and who its results will be.
 
     ``history``: what earlier studies of the same patient measured; ``predecessors``: the reports that
-    this reading replaces.
+    this reading replaces; ``site``: what tells this Orthanc from others.
     """
 
     source: SeriesSource
@@ -61,6 +61,7 @@ class Request:
     lineup: Lineup
     settings: Settings
     stages: Stages
+    site: str = ""
     history: tuple[Earlier, ...] = ()
     predecessors: tuple[Dataset, ...] = ()
 

@@ -14,11 +14,19 @@ from plugin.analysis.attention import AttentionMap, attention_map, evidence_shad
 from plugin.dicom import imaging
 from plugin.dicom.imaging import Instance
 from plugin.domain.errors import NoCandidate
-from plugin.domain.findings import Classification, ClassProbability, Findings, Remark, Severity, Verdict
+from plugin.domain.findings import (
+    Algorithm,
+    Classification,
+    ClassProbability,
+    Findings,
+    Remark,
+    Severity,
+    Verdict,
+)
 from plugin.domain.kinds import Modality, RemarkCode
 from plugin.models.network import Model, Prediction
 from plugin.pipelines.reading import Reading, Request
-from plugin.results.common import SeriesLabel
+from plugin.results.common import PRODUCT, SeriesLabel
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
 from plugin.settings import Settings
@@ -26,8 +34,8 @@ from plugin.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def label_of(settings: Settings) -> SeriesLabel:
-    """How the settings want the results labelled."""
+def label_of(settings: Settings, site: str = "") -> SeriesLabel:
+    """How the settings want the results labelled; ``site`` tells the Orthanc that made them from others."""
     numbers = settings.series_numbers
     return SeriesLabel(
         software_version=__version__,
@@ -40,6 +48,7 @@ def label_of(settings: Settings) -> SeriesLabel:
         },
         language=settings.language,
         institution=settings.institution,
+        device_serial=site or PRODUCT,
     )
 
 
@@ -138,19 +147,48 @@ def warn(code: RemarkCode, message: str) -> Remark:
     return Remark(code=code, severity=Severity.WARN, message=message)
 
 
-def rejected(request: Request, modality: Modality, verdict: Verdict, sources: Sequence[Instance]) -> Reading:
-    """End with a rejection; with a short SR where the settings ask for one."""
+def rejected(
+    request: Request,
+    modality: Modality,
+    verdict: Verdict,
+    sources: Sequence[Instance],
+    screening: Algorithm | None = None,
+) -> Reading:
+    """End with a rejection, by the network ``screening`` or by a rule; with a note where the settings want
+    one."""
     results: dict[str, Dataset] = {}
-    if request.settings.results.rejection_sr and sources:
+    if sources and _noted(verdict, request.settings.results.rejection_sr):
         request.stages.enter("results")
         results["sr"] = build_sr(
-            findings=Findings(modality=modality, remarks=verdict.remarks),
+            findings=Findings(modality=modality, remarks=verdict.remarks, screening=screening),
             sources=sources,
             identity=request.identity,
-            label=label_of(request.settings),
+            label=label_of(request.settings, request.site),
             predecessors=request.predecessors,
+            report_type=request.settings.report_type,
         )
     return Reading(verdict=verdict, results=results)
+
+
+_CONTENT = frozenset(
+    {
+        RemarkCode.NETWORK_REJECTION,
+        RemarkCode.HU_RANGE,
+        RemarkCode.MISSING_SLICES,
+        RemarkCode.DUPLICATE_POSITIONS,
+        RemarkCode.UNEVEN_SPACING,
+        RemarkCode.SHIFTED_SLICES,
+    }
+)
+"""What rejects a series that by its header is one to be read: a reader waits for its results. A hand, a
+localizer, a lateral film or another reconstruction is rejected by its header, and nobody waits."""
+
+
+def _noted(verdict: Verdict, wanted: str) -> bool:
+    if wanted == "content":
+        codes = {remark.code for remark in verdict.remarks if remark.severity is Severity.REJECT}
+        return codes <= _CONTENT
+    return wanted == "all"
 
 
 _SUBJECT = {Modality.XRAY: "frontal chest X-ray", Modality.CT: "chest CT"}

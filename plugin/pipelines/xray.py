@@ -42,11 +42,14 @@ def read(request: Request) -> Reading:
         if model is request.lineup.xray[0]:
             verdict = verdict.joined(steps.network_verdict(model, classes))
             if not verdict.accepted:
-                return steps.rejected(request, Modality.XRAY, verdict, chosen)
+                return steps.rejected(request, Modality.XRAY, verdict, chosen, model.algorithm)
             attention = steps.attention(model, prediction, classes, body_of_film(image.pixels))
         classifications.append(steps.classification(model, classes))
     findings = Findings(
-        modality=Modality.XRAY, classifications=tuple(classifications), remarks=verdict.remarks
+        modality=Modality.XRAY,
+        classifications=tuple(classifications),
+        remarks=verdict.remarks,
+        screening=request.lineup.xray[0].algorithm,
     )
     results = _results(request, image, findings, attention)
     return Reading(verdict=verdict, findings=findings, results=results)
@@ -59,7 +62,7 @@ def _results(
     attention: AttentionMap | None,
 ) -> dict[str, Dataset]:
     request.stages.enter("results")
-    wanted, label = request.settings.results, steps.label_of(request.settings)
+    wanted, label = request.settings.results, steps.label_of(request.settings, request.site)
     results: dict[str, Dataset] = {}
     if wanted.attention and attention is not None:
         results["attention"] = build_attention(
@@ -84,7 +87,9 @@ def _results(
             sources=[image.source],
             identity=request.identity,
             label=label,
+            related=results,
             predecessors=request.predecessors,
+            report_type=request.settings.report_type,
         )
     return results
 

@@ -126,6 +126,7 @@ class Job:
             stages=self._stages,
             history=history,
             predecessors=self._filing.predecessors(known, identity),
+            site=self._pacs.identity() or "",
         )
 
     def _history(self, entry: Entry) -> tuple[Earlier, ...]:

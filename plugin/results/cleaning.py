@@ -20,7 +20,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplemente
 
 
 def read(header: Dataset, keyword: str) -> str:
-    """The attribute as text, values of a multi-valued one joined as DICOM does; empty where it cannot be read."""
+    """The attribute as text, several values joined as DICOM does; empty where it cannot be read."""
     try:
         value = header.get(keyword)
     except _UNREADABLE as error:

@@ -196,9 +196,7 @@ def _date(result: Dataset, moment: datetime) -> None:
     result.InstanceCreationTime = result.SeriesTime = result.ContentTime = time
 
 
-def _equip(
-    result: Dataset, label: SeriesLabel, algorithms: Sequence[Algorithm], moment: datetime
-) -> None:
+def _equip(result: Dataset, label: SeriesLabel, algorithms: Sequence[Algorithm], moment: datetime) -> None:
     result.Manufacturer = label.manufacturer
     result.ManufacturerModelName = label.model_name
     result.SoftwareVersions = label.software_version

@@ -73,8 +73,9 @@ def _requests(header: Dataset) -> Iterator[Dataset]:
             yield request
 
 
-def referenced_requests(header: Dataset, accession_number: str) -> list[Dataset]:
+def referenced_requests(header: Dataset) -> list[Dataset]:
     """The same as a Structured Report refers to them; every attribute of type 2 is there, if empty."""
+    accession_number = cleaned("SH", read(header, "AccessionNumber"))
     referenced = []
     for request in request_attributes(header):
         item = Dataset()

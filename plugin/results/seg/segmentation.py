@@ -26,8 +26,8 @@ from plugin.domain.findings import Algorithm, Findings, Side
 from plugin.results import concepts
 from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.identity import Identity
+from plugin.results.provenance import parameters
 from plugin.results.seg import masks
-from plugin.results.sr.groups import algorithm_parameters
 
 SegmentationType = Literal["BINARY", "BINARY_DEFLATED", "LABELMAP"]
 """Each segment its own frames; the same in the deflated transfer syntax (PS3.5 Section A.5); one frame with
@@ -198,7 +198,7 @@ def _description(
             family=concepts.ARTIFICIAL_INTELLIGENCE,
             version=algorithm.version,
             source=algorithm.manufacturer,
-            parameters=algorithm_parameters(algorithm),
+            parameters=parameters(algorithm),
         ),
         tracking_uid=identity.tracking_uid(tracked),
         tracking_id=label.texts(f"segment.{tracked}"),
