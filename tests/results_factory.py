@@ -157,7 +157,7 @@ def lungs_on(where: Grid) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
     return labels, findings
 
 
-def algorithm(name: str) -> Algorithm:
+def algorithm(name: str, operating_points: tuple[tuple[str, float], ...] = ()) -> Algorithm:
     """An algorithm of that name."""
     return Algorithm(
         name=name,
@@ -166,6 +166,7 @@ def algorithm(name: str) -> Algorithm:
         manufacturer="orthanc-chest-ai",
         sha256="ab" * 32,
         provider="CPUExecutionProvider",
+        operating_points=operating_points,
     )
 
 
@@ -191,10 +192,11 @@ def classification(
         ClassProbability(name=n, meaning=m, code=None, role=r, probability=p, threshold=0.5)
         for n, r, m, p in rest
     ]
+    classes = (*others, finding) if projection else (finding, *others)
     return Classification(
-        algorithm=algorithm(name),
+        algorithm=algorithm(name, tuple((c.name, c.threshold) for c in classes)),
         projection=projection,
-        classes=(*others, finding) if projection else (finding, *others),
+        classes=classes,
         called="COVID" if probability >= 0.53 else "NON-COVID",
     )
 
@@ -204,7 +206,7 @@ def measurements(
 ) -> LungMeasurements:
     """Volumes (lung, findings) in mL of both lungs."""
     return LungMeasurements(
-        algorithm=algorithm("ct-segmentation"),
+        algorithm=algorithm("ct-segmentation", (("lung", 0.5), ("findings", 0.3))),
         right=LungMeasurement(side=Side.RIGHT, volume_ml=right[0], findings_ml=right[1]),
         left=LungMeasurement(side=Side.LEFT, volume_ml=left[0], findings_ml=left[1]),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,7 +16,7 @@ def inside(points: npt.NDArray[np.float64], shape: tuple[int, int]) -> npt.NDArr
     """Pixels whose centre lies inside a closed outline, by the number of crossings to the right."""
     rows, columns = np.indices(shape) + 0.5
     found = np.zeros(shape, bool)
-    for (x, y), (next_x, next_y) in zip(points[:-1], points[1:], strict=True):
+    for (x, y), (next_x, next_y) in pairwise(points):
         if y == next_y:
             continue
         spans = (y > rows) != (next_y > rows)

@@ -20,7 +20,7 @@ from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import key_regions
+from plugin.results.sr.regions import ct_regions
 from plugin.results.sr.report import build_sr
 
 AIR = -600
@@ -75,8 +75,8 @@ def test_a_real_ct(data: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame.astype(bool), wanted)
         assert list(groups.PlanePositionSequence[0].ImagePositionPatient) == list(image.ImagePositionPatient)
     said = {"sources": volume.sources} | common
-    regions = key_regions(volume=volume, lungs=lungs, findings_mask=findings)
-    checked(build_sr(segmentation=seg, regions=regions, **said), tmp_path)  # type: ignore[arg-type]
+    regions = ct_regions(volume=volume, lungs=lungs, findings_mask=findings)
+    checked(build_sr(related={"seg": seg}, regions=regions, **said), tmp_path)  # type: ignore[arg-type]
     material = CtMaterial(volume=volume, lungs=lungs, findings=findings)
     checked(build_pdf(material=material, **said), tmp_path)  # type: ignore[arg-type]
 

@@ -39,7 +39,8 @@ from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.report import build_sr
+from plugin.results.sr.regions import ct_regions
+from plugin.results.sr.report import ReportType, build_sr
 
 DIRTY: dict[str, object] = {
     "PatientBirthDate": "1960.01.02",
@@ -61,7 +62,9 @@ REJECTION = Remark(code="XRAY_LATERAL", severity=Severity.REJECT, message="A lat
 WARNING = Remark(code="CT_THICK_SLICES", severity=Severity.WARN, message="Slices are 5 mm thick.")
 
 
-def ct_results(kind: str, dirty: bool, segmentation_type: str = "BINARY") -> dict[str, Dataset | None]:
+def ct_results(
+    kind: str, dirty: bool, segmentation_type: str = "BINARY", report_type: ReportType = "COMPREHENSIVE"
+) -> dict[str, Dataset | None]:
     where = grid(slices=8)
     with pydicom.config.disable_value_validation():
         source = volume(where, "columns flipped", **(DIRTY if dirty else {}))
@@ -86,11 +89,11 @@ def ct_results(kind: str, dirty: bool, segmentation_type: str = "BINARY") -> dic
     material = CtMaterial(volume=source, lungs=lungs, findings=mask)
     history = HISTORY if kind == "usual" else ()
     said = {"sources": source.sources, "history": history} | common
-    return {
-        "seg": seg,
-        "sr": build_sr(segmentation=seg, **said),  # type: ignore[arg-type]
-        "pdf": build_pdf(material=material, **said),  # type: ignore[arg-type]
-    }
+    pdf = build_pdf(material=material, **said)  # type: ignore[arg-type]
+    related = {kind: ds for kind, ds in (("seg", seg), ("pdf", pdf)) if ds is not None}
+    regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask)
+    report = build_sr(related=related, regions=regions, report_type=report_type, **said)  # type: ignore[arg-type]
+    return {"seg": seg, "sr": report, "pdf": pdf}
 
 
 def xray_results(dirty: bool, **attributes: object) -> dict[str, Dataset | None]:
@@ -99,8 +102,7 @@ def xray_results(dirty: bool, **attributes: object) -> dict[str, Dataset | None]
     label = SeriesLabel(software_version="0.1.0", language="pt", institution="Hospital São José")
     common = {"findings": xray_findings(), "identity": IDENTITY, "label": label}
     looked = attention_for(image)
-    return {
-        "sr": build_sr(sources=[image.source], **common),  # type: ignore[arg-type]
+    related = {
         "pdf": build_pdf(
             sources=[image.source],
             material=XrayMaterial(image=image, attention=looked),
@@ -108,6 +110,7 @@ def xray_results(dirty: bool, **attributes: object) -> dict[str, Dataset | None]
         ),
         "attention": build_attention(image=image, attention=looked, **common),  # type: ignore[arg-type]
     }
+    return {"sr": build_sr(sources=[image.source], related=related, **common), **related}  # type: ignore[arg-type]
 
 
 def rejection() -> dict[str, Dataset | None]:
@@ -121,6 +124,7 @@ CASES: dict[str, Callable[[], dict[str, Dataset | None]]] = {
     "ct, dirty": lambda: ct_results("usual", True),
     "ct without findings": lambda: ct_results("clear", False),
     "ct without lungs": lambda: ct_results("no lungs", False),
+    "ct as Comprehensive 3D SR": lambda: ct_results("usual", False, report_type="COMPREHENSIVE_3D"),
     "x-ray": lambda: xray_results(False),
     "x-ray, dirty": lambda: xray_results(True),
     "CR without orientation": lambda: xray_results(

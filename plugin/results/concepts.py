@@ -54,6 +54,7 @@ SUCCEEDED = CodedConcept("111222", "DCM", "Succeeded")
 NOT_ATTEMPTED = CodedConcept("111225", "DCM", "Not Attempted")
 REMARK = CodedConcept("REMARK", SCHEME, "Remark on the series")
 
+SOURCE = CodedConcept("260753009", "SCT", "Source")
 COMMENT = CodedConcept("121106", "DCM", "Comment")
 SUMMARY = CodedConcept("121111", "DCM", "Summary")
 QUALITATIVE = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")

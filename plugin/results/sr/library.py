@@ -60,7 +60,7 @@ def insert_image_library(content: ContentSequence, references: Sequence[Dataset]
 
 def _library_entry(reference: Dataset) -> ImageContentItem:
     return ImageContentItem(
-        name=codes.SCT.Source,
+        name=concepts.SOURCE,
         referenced_sop_class_uid=reference.SOPClassUID,
         referenced_sop_instance_uid=reference.SOPInstanceUID,
         relationship_type=_CONTAINS,
