@@ -205,6 +205,15 @@ def test_what_is_not_dicom_says_so(data: bytes) -> None:
     assert caught.value.instance_id == "broken"
 
 
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("value", [None, "", "no UID"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_does_not_say_which_object_it_is_is_refused(keyword: str, value: str | None) -> None:
+    dataset = ct_series(positions=[0.0], **{keyword: value})[0]
+    with pytest.raises(errors.UnreadableInstance, match=f"no valid {keyword}"):
+        imaging.read_instances(source(dataset))
+
+
 def test_truncated_pixels_say_so() -> None:
     data = as_file(ct_series(positions=[0.0])[0])[:-1000]
     series = MemorySource({"cut": data})

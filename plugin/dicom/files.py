@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
+from pydicom.uid import UID
 
 from plugin.dicom import display, headers, pixels
 from plugin.domain.errors import TooLarge, UnreadableInstance
@@ -29,6 +30,7 @@ _KEPT_GROUPS = frozenset({0x0008, 0x0010, 0x0012, 0x0018, 0x0020, 0x0028, 0x0032
 """Patient, study, series, image, acquisition, request; not private groups, curves, overlays, pixels."""
 
 _PIXELS = 0x7FE0
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
 def header_of(data: bytes) -> tuple[Dataset, bool, int]:
@@ -36,7 +38,8 @@ def header_of(data: bytes) -> tuple[Dataset, bool, int]:
 
     Kept are the standard groups that name patient, study, series and image, without elements over
     16 KiB; an element that breaks its value representation counts as missing. Raises
-    UnreadableInstance for what is not DICOM, TooLarge where what is kept is over 256 KiB.
+    UnreadableInstance for what is not DICOM or does not say which object it is, TooLarge where what is
+    kept is over 256 KiB.
     """
     stopped_at: list[int] = []
 
@@ -70,6 +73,9 @@ def header_of(data: bytes) -> tuple[Dataset, bool, int]:
         if size > MAX_HEADER_BYTES:
             raise TooLarge(f"the header has more than {MAX_HEADER_BYTES >> 10} KiB of attributes")
         header[tag] = element
+    for keyword in _IDENTIFIERS:
+        if not UID(headers.text(header, keyword)).is_valid:
+            raise UnreadableInstance(f"the file has no valid {keyword}: no result could refer to it")
     return header, stopped_at == [_PIXELS], size
 
 

@@ -35,7 +35,7 @@ class Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Note one record, if there are not too many already."""
         if len(self._messages) < _MOST_NOTES:
-            self._messages.append(self.format(record)[:500])
+            self._messages.append(record.getMessage()[:500])
 
     def take(self) -> tuple[str, ...]:
         """What was noted since the last time."""
@@ -110,7 +110,8 @@ def _limit_memory(more: int | None) -> None:
 def _main() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")  # short of memory, the kernel ends this, not Orthanc
     notes = Notes()
-    logging.getLogger().handlers = [notes]
+    logging.getLogger().handlers = [logging.NullHandler()]  # pydicom's words may quote the patient
+    logging.getLogger("plugin").handlers = [notes]
     serve(Connection(int(sys.argv[1])), notes)
 
 

@@ -48,13 +48,11 @@ def _share(count: int, series: Sequence[object]) -> str:
 def _kind_of_objects(slices: Sequence[Instance]) -> Iterator[Remark]:
     series = [instance.header for instance in slices]
     classes = {headers.text(header, "SOPClassUID") for header in series} - {CTImageStorage}
-    if "" in classes:
-        yield reject(RemarkCode.SOP_CLASS, "an image has no SOP Class: CT Image Storage is needed")
     if EnhancedCTImageStorage in classes:
         yield reject(
             RemarkCode.ENHANCED_CT, "Enhanced CT (multi-frame) is not read: CT Image Storage is needed"
         )
-    for sop_class in sorted(classes - {"", EnhancedCTImageStorage}):
+    for sop_class in sorted(classes - {EnhancedCTImageStorage}):
         yield reject(
             RemarkCode.SOP_CLASS, f"a SOP Class is {shown(UID(sop_class).name)}: CT Image Storage is needed"
         )

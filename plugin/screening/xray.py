@@ -109,8 +109,8 @@ def _kind_of_object(instance: Instance) -> Iterator[Remark]:
             RemarkCode.FOR_PROCESSING, "the SOP Class is Digital X-Ray For Processing: raw detector data"
         )
     elif sop_class not in _ACCEPTED:
-        named = f"the SOP Class is {shown(UID(sop_class).name)}" if sop_class else "there is no SOP Class"
-        yield reject(RemarkCode.SOP_CLASS, f"{named}: CR or DX For Presentation is needed")
+        message = f"the SOP Class is {shown(UID(sop_class).name)}: CR or DX For Presentation is needed"
+        yield reject(RemarkCode.SOP_CLASS, message)
     if headers.text(header, "PresentationIntentType") == "FOR PROCESSING":
         yield reject(
             RemarkCode.PRESENTATION_INTENT, "PresentationIntentType is FOR PROCESSING: raw detector data"

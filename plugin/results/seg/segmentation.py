@@ -214,8 +214,14 @@ def _description(
 
 
 def _references(volume: CtVolume, identity: Identity) -> list[Dataset]:
-    """The source headers in the order of the slices; a source without a frame of reference gets one."""
+    """The source headers in the order of the slices; a source without a frame of reference gets one.
+
+    Slice Thickness may be empty in a source (type 2); what highdicom then writes is the slices' distance.
+    """
     references = [reference_header(instance.header) for instance in volume.sources]
+    for reference in references:
+        if "SliceThickness" not in reference:
+            reference.SliceThickness = round(volume.spacing[0], 6)
     if not references[0].get("FrameOfReferenceUID"):
         for reference in references:
             reference.FrameOfReferenceUID = identity.tracking_uid("frame-of-reference")
