@@ -79,6 +79,7 @@ class FakeOrthanc(types.ModuleType):
         self._resources: dict[str, _Resource] = {}
         self._files: dict[str, bytes] = {}
         self._changes: list[dict[str, Any]] = []
+        self._position = 0
         self._hooks: list[_Hook] = []
         self._properties: dict[int, str] = {}
 
@@ -203,7 +204,7 @@ class FakeOrthanc(types.ModuleType):
     def _changes_since(self, _body: bytes, since: str, limit: str) -> dict[str, Any]:
         later = [change for change in self._changes if change["Seq"] > int(since)]
         page = later[: int(limit)]
-        last = page[-1]["Seq"] if page else int(since)
+        last = page[-1]["Seq"] if page else self._position
         return {"Changes": page, "Last": last, "Done": len(page) == len(later)}
 
     def _last_change(self, _body: bytes) -> dict[str, Any]:
@@ -319,8 +320,10 @@ class FakeOrthanc(types.ModuleType):
         self._changes = [change for change in self._changes if change["ID"] != name]
 
     def _note(self, kind: str, name: str) -> None:
-        position = self._changes[-1]["Seq"] + 1 if self._changes else 1
-        self._changes.append({"Seq": position, "ChangeType": kind, "ID": name, "Date": "20240517T093015"})
+        self._position += 1
+        self._changes.append(
+            {"Seq": self._position, "ChangeType": kind, "ID": name, "Date": "20240517T093015"}
+        )
 
 
 def _identifier(uids: list[str]) -> str:

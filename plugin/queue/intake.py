@@ -109,7 +109,7 @@ class Intake:
         last = self._pacs.last_position()
         if position is None:
             return self._position_of(datetime.now(UTC) - timedelta(days=self._backlog_days), last)
-        if position > last:
+        if position > last and self._pacs.changes(position)[1] < position:
             log.warning("Orthanc's changes begin anew (%d after %d): all are read", last, position)
             return 0
         return position
@@ -144,6 +144,27 @@ class Intake:
                     due[series] = None
         noted = {series: kind for series in due if (kind := self._candidate(page.record(series))) is not None}
         self._ledger.advance(last, noted, due)
+        for change in changes:
+            if change.kind == "StableSeries" and change.resource not in noted:
+                self._look_at_sources_beside(page.record(change.resource))
+
+    def _look_at_sources_beside(self, record: SeriesRecord | None) -> None:
+        """Let a study's series be looked at again where one of this plugin's results came from elsewhere.
+
+        So it is when Orthanc corrects a study, for it copies the results with the images.
+        """
+        if record is None or not self._filing.is_filed(record):
+            return
+        try:
+            if self._pacs.origin(record.instances[0]) == "Plugins":
+                return
+            siblings = self._pacs.siblings(record)
+        except NotHeld:
+            return
+        for sibling in siblings:
+            entry = self._ledger.get(sibling.series)
+            if entry is not None and entry.state is not State.WAITING:
+                self._ledger.look_again(sibling.series, time.time())
 
     def _candidate(self, record: SeriesRecord | None) -> Modality | None:
         if record is None:
