@@ -192,7 +192,7 @@ def test_a_rejected_series_says_why(
     hip.SOPInstanceUID = hip.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     hip.SeriesInstanceUID = pydicom.uid.generate_uid()
     hip.save_as(tmp_path / "hip.dcm")
-    pacs = orthanc_server(chest_ai={"Results": {"RejectionSr": True}})
+    pacs = orthanc_server(chest_ai={"Results": {"RejectionSr": "all"}})
     pacs.store([tmp_path / "hip.dcm"])
     (entry,) = settled(pacs, 1).values()
     assert entry["state"] == "rejected"

@@ -36,7 +36,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def _settings(**section: object) -> Settings:
-    return read_settings({SECTION: {"Results": {"RejectionSr": True}, **section}})
+    return read_settings({SECTION: {"Results": {"RejectionSr": "all"}, **section}})
 
 
 def _hip(**attributes: object) -> FileDataset:

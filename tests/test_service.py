@@ -48,7 +48,7 @@ def begin(fake: FakeOrthanc, file: Path) -> Iterator[Callable[..., Service]]:
 def _settings(**section: object) -> Settings:
     defaults = {
         "Models": X_RAY_ONLY,
-        "Results": {"RejectionSr": True},
+        "Results": {"RejectionSr": "all"},
         "Niceness": 0,
         "PollSeconds": 0.2,
         "BacklogDays": 10_000,

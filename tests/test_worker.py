@@ -51,7 +51,7 @@ def work(fake: FakeOrthanc, ledger: Ledger) -> Iterator[Callable[..., Worker]]:
 
 
 def _settings(**section: object) -> Settings:
-    defaults = {"Results": {"RejectionSr": True}, "RetrySeconds": 0, "Niceness": 0}
+    defaults = {"Results": {"RejectionSr": "all"}, "RetrySeconds": 0, "Niceness": 0}
     return read_settings({SECTION: {**defaults, **section}})
 
 
