@@ -27,7 +27,7 @@ from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import key_regions
+from plugin.results.sr.regions import ct_regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
 from tests.dicom_factory import MemorySource, as_file, ct_series, xray_dataset
@@ -123,8 +123,8 @@ def read_a_ct(series: list[Dataset]) -> Dataset | Verdict | ImagingError:
         build_pdf(sources=volume.sources, material=material, **common),
         build_sr(
             sources=volume.sources,
-            segmentation=seg,
-            regions=key_regions(volume=volume, **masks),
+            related={"seg": seg} if seg else {},
+            regions=ct_regions(volume=volume, **masks),
             **common,
         ),
     )
