@@ -187,25 +187,26 @@ class Pacs:
         """The series as a source of instances."""
         return PacsSeries(pacs=self, instance_ids=record.instances)
 
-    def earlier_outcomes(self, series: str) -> list[tuple[str, Outcome]]:
-        """(study date as YYYYMMDD, outcome) of the same patient's series in earlier studies.
+    def tags(self, instance: str) -> dict[str, Any]:
+        """The tags of an instance before its pixels, by their keywords."""
+        return dict(_get_json(f"/instances/{instance}/simplified-tags"))
+
+    def other_outcomes(self, series: str) -> list[tuple[str, Outcome]]:
+        """(an instance, outcome) of every series that was read in the other studies under the same ID.
 
         At most the 100 latest studies are looked at: shared identifiers such as ``ANONYMOUS`` may hold
-        a whole archive. A patient without an identifier has no history.
+        a whole archive. Whether it is the same person has to be asked of the tags.
         """
         study = _get_json(f"/series/{series}/study")
         patient = _get_json(f"/studies/{study['ID']}/patient")
-        day = study["MainDicomTags"].get("StudyDate", "")
-        if not patient["MainDicomTags"].get("PatientID", "").strip() or not day:
-            return []
-        studies = self._each(patient["Studies"][-100:], lambda other: _get_json(f"/studies/{other}"))
+        others = [other for other in patient["Studies"][-100:] if other != study["ID"]]
         found = []
-        for other in studies:
-            date = other["MainDicomTags"].get("StudyDate", "")
-            if other["ID"] == study["ID"] or not date or date > day:
-                continue
-            kept = [self.outcome(sibling) for sibling in other["Series"]]
-            found += [(date, outcome) for outcome in kept if outcome is not None]
+        for other in self._each(others, lambda other: _get_json(f"/studies/{other}")):
+            for sibling in other["Series"]:
+                outcome = self.outcome(sibling)
+                instances = _get_json(f"/series/{sibling}")["Instances"] if outcome else []
+                if outcome and instances:
+                    found.append((instances[0], outcome))
         return found
 
     @staticmethod

@@ -273,6 +273,10 @@ class FakeOrthanc(types.ModuleType):
         self._of_level("instances", instance)
         return self._files[instance]
 
+    def _simplified_tags(self, _body: bytes, instance: str) -> dict[str, str]:
+        dataset = pydicom.dcmread(io.BytesIO(self._file(b"", instance)), stop_before_pixels=True)
+        return {e.keyword: str(e.value) for e in dataset if e.keyword and e.VR not in ("SQ", "OB", "OW")}
+
     def _post_instance(self, body: bytes) -> dict[str, Any]:
         return self._store(body, "Plugins")
 
@@ -346,6 +350,7 @@ _ROUTES: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         (rf"/instances/{_ID}/attachments/dicom/md5", FakeOrthanc._md5),
         (rf"/instances/{_ID}/attachments/dicom/size", FakeOrthanc._size),
         (rf"/instances/{_ID}/file", FakeOrthanc._file),
+        (rf"/instances/{_ID}/simplified-tags", FakeOrthanc._simplified_tags),
     ),
     "POST": ((r"/instances", FakeOrthanc._post_instance),),
     "PUT": ((rf"/series/{_ID}/metadata/(\d+)", FakeOrthanc._put_metadata),),

@@ -80,9 +80,7 @@ def read(case: Case, series: Series, lineup: Lineup, readings: dict[str, Reading
 
 def identity_of(name: str, series: Series) -> Identity:
     """Who the results of a case are."""
-    return Identity(
-        series_uid=str(series[0].SeriesInstanceUID), fingerprint=name, models="gallery", created=WHEN
-    )
+    return Identity(series_uid=str(series[0].SeriesInstanceUID), reading=name, created=WHEN)
 
 
 def given(score: float):  # type: ignore[no-untyped-def]

@@ -18,12 +18,15 @@ from pydicom.uid import generate_uid
 from plugin import pipelines
 from plugin.domain.errors import SourceChanged
 from plugin.domain.kinds import Modality
+from plugin.domain.outcome import Outcome
 from plugin.models.lineup import Lineup
+from plugin.models.loading import load_model
 from plugin.pipelines.reading import Reading, Request, Stages
 from plugin.queue import recipe
 from plugin.queue.job import Job
 from plugin.queue.ledger import Entry, Ledger, State
 from plugin.settings import SECTION, Settings, read_settings
+from tests.conftest import ROOT
 from tests.dicom_factory import as_file, ct_series, xray_dataset
 from tests.fake_pacs import FakeOrthanc
 
@@ -412,3 +415,49 @@ def test_a_refused_second_result_is_cleared_away_by_the_next_attempt(
     _run(fake, ledger, again)
     (report,) = fake.instances(Modality="SR")
     assert _outcome(ledger, series)["outputs"] == {"sr": report, "seg": None, "pdf": None, "attention": None}
+
+
+def test_the_course_asks_for_the_same_person_and_cites_their_report(
+    fake: FakeOrthanc, ledger: Ledger
+) -> None:
+    """Two earlier studies under one ID, one of them another person's."""
+    folder = ROOT / "onnx_models" / "ct-segment-compact"
+    model = load_model(folder, thresholds={}, providers=["CPUExecutionProvider"], threads=1)
+    told = {"PatientName": "Doe^Jane", "PatientID": "P-1", "PatientBirthDate": "19600102", "PatientSex": "F"}
+    names = {"20240516": "Doe^Jane", "20240402": "Doe^Jane", "20240301": "Roe^Richard"}
+    series = {}
+    for day, name in names.items():
+        own = {
+            "PatientName": name,
+            "StudyDate": day,
+            "StudyInstanceUID": f"1.2.{day}",
+            "SeriesInstanceUID": f"1.2.{day}.1",
+            "SOPInstanceUID": f"1.2.{day}.1.1",
+        }
+        series[day] = fake.add(as_file(_hip(**told | own)))
+    lung = {"volume_ml": 2000.0, "findings_ml": 100.0, "percent": 5.0}
+    lungs = {"model": model.card.name, "left": lung, "right": lung, "both": lung}
+    for day in ("20240402", "20240301"):
+        (report,) = fake.instances(StudyInstanceUID=f"1.2.{day}")
+        kept = {
+            "state": "done",
+            "series": series[day],
+            "findings": {"classifications": [], "lungs": lungs, "remarks": []},
+            "models": [
+                {
+                    "name": model.card.name,
+                    "version": model.card.version,
+                    "task": "segment",
+                    "sha256": model.card.sha256,
+                    "provider": "CPUExecutionProvider",
+                }
+            ],
+            "outputs": {"sr": report},
+        }
+        fake.pacs.keep_outcome(series[day], Outcome.model_validate(kept))
+    stages = Stages(lambda _stage, _progress: None)
+    job = Job(fake.pacs, ledger, Lineup(ct_segmentation=model), _settings(), stages)
+    (earlier,) = job._history(fake.pacs.series(series["20240516"]))
+    assert (earlier.day.isoformat(), earlier.percent) == ("2024-04-02", 5.0)
+    assert earlier.report is not None
+    assert earlier.report.study_instance_uid == "1.2.20240402"

@@ -127,12 +127,6 @@ class Outcome(_Kept):
         """Orthanc's ids of the results."""
         return tuple(identifier for identifier in self.outputs.values() if identifier)
 
-    @property
-    def percent_involved(self) -> float | None:
-        """The percentage of both lungs that the findings take, where it was measured."""
-        lungs = self.findings.lungs if self.findings else None
-        return None if lungs is None else lungs.both.percent
-
     def answers(self, content: str, recipe: str) -> bool:
         """Whether it is a reading of this content by this recipe that came to an end."""
         ended = self.state in (State.DONE, State.REJECTED)

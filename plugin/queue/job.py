@@ -14,6 +14,7 @@ from plugin.domain.outcome import Outcome, kept_findings, kept_verdict, outcome_
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Reading, Request, Stages
 from plugin.queue.filing import Filing
+from plugin.queue.history import Imaged, Kept, comparable, report_of
 from plugin.queue.ledger import Entry, Ledger
 from plugin.queue.outcome import models_of
 from plugin.queue.recipe import reading, recipe
@@ -75,7 +76,7 @@ class Job:
             superseded = self._filing.supersede(record, _earlier(entry, known), known.stored)
             self._settle(entry, known.model_copy(update={"superseded": superseded}))
             return
-        history = self._history(entry)
+        history = self._history(record) if entry.modality is Modality.CT else ()
         told = reading(content, made_by, history)
         dated = self._ledger.begin(
             entry.series,
@@ -129,22 +130,30 @@ class Job:
             site=self._pacs.identity() or "",
         )
 
-    def _history(self, entry: Entry) -> tuple[Earlier, ...]:
-        """What earlier CT studies of the same patient measured, as far as the PACS holds it."""
-        if entry.modality is not Modality.CT:
+    def _history(self, record: SeriesRecord) -> tuple[Earlier, ...]:
+        """The earlier results of the same person that this one may be compared with."""
+        segmenter = self._lineup.ct_segmentation
+        if segmenter is None:
             return ()
-        history = []
-        for date, kept in self._pacs.earlier_outcomes(entry.series):
-            percent = kept.percent_involved
-            if percent is None:
-                continue
+        try:
+            current = Imaged.of(self._pacs.tags(record.instances[0]))
+            others = self._pacs.other_outcomes(record.series) if current.person.known else []
+            kept = [self._kept(instance, before) for instance, before in others]
+        except NotHeld as error:
+            log.info("series %s: what is earlier changed meanwhile and is left out: %s", record.series, error)
+            return ()
+        return comparable(current, kept, segmenter=segmenter.card.sha256)
+
+    def _kept(self, instance: str, before: Outcome) -> Kept:
+        """A series that was read before; its report is None where Orthanc no longer holds it."""
+        report = None
+        stored = before.outputs[ResultKind.SR]
+        if stored is not None:
             try:
-                day = datetime.strptime(date, "%Y%m%d").date()
-            except ValueError:
-                log.warning("series %s: an earlier study has no readable date, left out", entry.series)
-                continue
-            history.append(Earlier(day=day, percent=percent))
-        return tuple(sorted(history, key=lambda earlier: (earlier.day, earlier.percent)))
+                report = report_of(self._pacs.tags(stored))
+            except NotHeld:
+                log.info("the report %s of an earlier reading is gone", stored)
+        return Kept(imaged=Imaged.of(self._pacs.tags(instance)), outcome=before.as_json(), report=report)
 
     def _store(self, record: SeriesRecord, read: Reading) -> dict[ResultKind, str]:
         """Store the results of a series that is still as it was read, and that stays so meanwhile.

@@ -49,7 +49,14 @@ def recipe(lineup: Lineup, settings: Settings, modality: Modality) -> str:
 
 def reading(content: str, recipe_: str, history: Sequence[Earlier]) -> str:
     """The fingerprint of one reading: this content, by this recipe, beside what was measured earlier."""
-    course = [(earlier.day.isoformat(), earlier.percent) for earlier in history]
+    course = [
+        (
+            earlier.day.isoformat(),
+            *(earlier.percent, earlier.right_percent, earlier.left_percent),
+            earlier.report.sop_instance_uid if earlier.report else None,
+        )
+        for earlier in history
+    ]
     return _fingerprint([content, recipe_, course])
 
 
