@@ -67,13 +67,23 @@ def wait_until_at_rest(orthanc: Orthanc, *, seconds: float) -> bool:
     quiet_since = None
     while time.monotonic() - started < seconds:
         status = orthanc.get("/ai/status")
-        loading = str(status["reason"]).startswith("starting")
+        loading = status["state"] == "starting"
         busy = loading or status["counts"]["waiting"] or status["counts"]["running"] or status["running"]
         now = time.monotonic()
         quiet_since = None if busy else quiet_since or now
         if quiet_since is not None and now - quiet_since > _QUIET_SECONDS:
             return True
         time.sleep(0.3)
+    return False
+
+
+def wait_for_stage(orthanc: Orthanc, stage: str, *, seconds: float) -> bool:
+    """Wait until a series is read and stands in that stage. False where none does in so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if any(running["stage"] == stage for running in orthanc.get("/ai/status")["running"]):
+            return True
+        time.sleep(0.005)
     return False
 
 

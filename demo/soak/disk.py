@@ -14,7 +14,7 @@ from typing import Any
 
 from demo.client import wait_until_loaded
 from demo.server import OrthancServer
-from demo.soak.chapter import Chapter, Setup, close, say, server_problem
+from demo.soak.chapter import Chapter, Setup, close, say, server_problem, wait_for_stage
 from demo.soak.postman import Postman
 
 SIZE_MIB = 256
@@ -57,7 +57,7 @@ def _one(setup: Setup, round_: int, case: str, stage: str, chapter: Chapter) -> 
             first = 10 * round_
             postman.hand([setup.factory.make(first, "ct"), setup.factory.make(first + 1, "xray")])
             postman.finish(seconds=60)
-            seen = _wait_for_stage(server, stage)
+            seen = wait_for_stage(server, stage, seconds=_PATIENCE_SECONDS)
             filler = _fill(small)
             time.sleep(_FULL_SECONDS)
             filler.unlink()
@@ -84,16 +84,6 @@ def _server(setup: Setup, name: str, case: str, small: Path) -> OrthancServer:
 
 def _ledger(server: OrthancServer, case: str, small: Path) -> Path:
     return (server.data / "db" if case == "storage" else small) / "chest-ai.sqlite"
-
-
-def _wait_for_stage(server: OrthancServer, stage: str) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        status = server.get("/ai/status")
-        if any(running["stage"] == stage for running in status["running"]):
-            return True
-        time.sleep(0.005)
-    return False
 
 
 @contextmanager

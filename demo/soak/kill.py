@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from demo.server import OrthancServer, ServerError
-from demo.soak.chapter import Chapter, Setup, close, say, server_problem
+from demo.soak.chapter import Chapter, Setup, close, say, server_problem, wait_for_stage
 from demo.soak.postman import Postman
 
 MOMENTS = ("reception", "start", "any", "header", "decode", "segment", "results", "store", "store")
@@ -64,16 +64,7 @@ def _wait_for_moment(server: OrthancServer, rng: random.Random) -> str:
     elif moment == "any":
         time.sleep(rng.uniform(0.0, 10.0))
     else:
-        seen = _wait_for_stage(server, moment)
+        seen = wait_for_stage(server, moment, seconds=_PATIENCE_SECONDS)
         time.sleep(rng.uniform(0.0, 0.15))
         return moment if seen else f"{moment} (not seen)"
     return moment
-
-
-def _wait_for_stage(server: OrthancServer, stage: str) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if any(running["stage"] == stage for running in server.get("/ai/status")["running"]):
-            return True
-        time.sleep(0.005)
-    return False
