@@ -151,7 +151,7 @@ def test_what_an_earlier_reading_left_is_a_ghost(read: Read) -> None:
     assert instance in problem.text
 
 
-def test_an_output_that_orthanc_does_not_hold_is_a_ghost(read: Read) -> None:
+def test_a_result_that_was_deleted_is_missing(read: Read) -> None:
     report = read.result("pdf")
     instance = read.entry(read.done)["outputs"]["pdf"]
     read.pacs.delete(f"/instances/{instance}")
@@ -159,7 +159,7 @@ def test_an_output_that_orthanc_does_not_hold_is_a_ghost(read: Read) -> None:
         (problem,) = read.found()
     finally:
         assert read.keep(report) == instance
-    assert (problem.kind, problem.series) == (Kind.GHOST, read.done)
+    assert (problem.kind, problem.series) == (Kind.MISSING, read.done)
     assert instance in problem.text
     assert read.found() == []
 
@@ -297,6 +297,7 @@ NOTHING = {
     "verdict": {"accepted": None, "reasons": []},
     "outputs": dict.fromkeys(("sr", "pdf", "seg", "attention")),
     "superseded": [],
+    "gone": [],
 }
 
 
@@ -307,6 +308,7 @@ NOTHING = {
         ({"state": "failed"}, Kind.NO_REASON, "without an error"),
         ({"state": "running"}, Kind.OPEN, "running after 1 attempts"),
         ({"state": "done"}, Kind.MISSING, "no sr is named"),
+        ({"state": "done", "outputs": {"sr": "nowhere"}}, Kind.GHOST, "does not hold"),
     ],
 )
 def test_what_no_plugin_should_say_is_told(said: dict[str, Any], kind: Kind, told: str) -> None:

@@ -115,7 +115,8 @@ def _set(series: str, entry: Mapping[str, Any], results: Sequence[Result], site:
     if entry["state"] in SETTLED:
         expected, allowed = _expected(entry, site)
         for kind in sorted(expected - named.keys()):
-            text = f"{entry['state']}, and no {kind} is named"
+            gone = ", ".join(entry["gone"])
+            text = f"{entry['state']}, and no {kind} is named" + (f"; gone: {gone}" if gone else "")
             yield Problem(kind=Kind.MISSING, series=series, text=text)
         for kind in sorted(named.keys() - expected - allowed):
             text = f"{entry['state']}, and yet outputs names the {kind} {named[kind]}"
