@@ -26,8 +26,9 @@ Series = list[Dataset]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One kind of result. ``score``: a score that is given because the network does not give it to any
-    phantom; None where all is the networks' own. ``before``: the case that is an earlier study of the same
+    """One kind of result. ``score``: a score that is given because no network gives it to any phantom;
+    ``unmarked``: the outlines of opacities are taken away, as the network marks some in every phantom.
+    Otherwise all is the networks' own. ``before``: the case that is an earlier study of the same
     person; ``replaces``: the case whose report this one supersedes."""
 
     name: str
@@ -35,6 +36,7 @@ class Case:
     modality: Modality
     series: Callable[[Path], Series]
     score: float | None = None
+    unmarked: bool = False
     before: str = ""
     replaces: str = ""
     language: str = "en"
@@ -143,7 +145,20 @@ CASES: Sequence[Case] = (
     Case(name="xray-lateral", title="X-ray, rejected by a rule", modality=XRAY, series=lateral),
     Case(name="xray-upside-down", title="X-ray, rejected by the network", modality=XRAY, series=upside_down),
     Case(name="ct-with", title="CT with opacities", modality=CT, series=chest),
-    Case(name="ct-without", title="CT without opacities", modality=CT, series=clear_chest),
+    Case(name="ct-agreed", title="CT, both classifiers agree", modality=CT, series=chest, score=0.9),
+    Case(
+        name="ct-without",
+        title="CT without opacities",
+        modality=CT,
+        series=clear_chest,
+        unmarked=True,
+    ),
+    Case(
+        name="ct-falsely-marked",
+        title="CT of the phantom without opacities, where the network marks some",
+        modality=CT,
+        series=clear_chest,
+    ),
     Case(name="ct-one-sided", title="CT, opacities on one side", modality=CT, series=one_sided_chest),
     Case(name="ct-cut", title="CT, bases cut", modality=CT, series=cut_chest),
     Case(name="ct-tilted", title="CT, gantry tilted by 8 degrees", modality=CT, series=tilted_chest),

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -24,10 +26,11 @@ from scipy import ndimage
 
 from demo.server import ROOT
 from plugin import pipelines
+from plugin.analysis.segmentation import segment
 from plugin.domain.findings import ClassProbability
 from plugin.models.lineup import Lineup, load_lineup
-from plugin.models.network import Model
-from plugin.pipelines import steps
+from plugin.models.network import Model, Prediction
+from plugin.pipelines import ct, steps
 from plugin.pipelines.reading import Reading, Request, Stages
 from plugin.results import pictures
 from plugin.results.identity import Identity
@@ -72,10 +75,18 @@ def read(case: Case, series: Series, lineup: Lineup, readings: dict[str, Reading
         history=earlier(readings.get(case.before)),
         predecessors=(replaced.results["sr"],) if replaced is not None else (),
     )
-    if case.score is None:
+    with ExitStack() as changed:
+        if case.score is not None:
+            changed.enter_context(patch.object(steps, "ask", given(case.score)))
+        if case.unmarked:
+            changed.enter_context(patch.object(ct, "segment", unmarked))
         return pipelines.read(case.modality, request)
-    with patch.object(steps, "ask", given(case.score)):
-        return pipelines.read(case.modality, request)
+
+
+def unmarked(*arguments: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What the segmentation network outlines, without the opacities."""
+    lungs, findings = segment(*arguments, **options)
+    return lungs, np.zeros_like(findings)
 
 
 def identity_of(name: str, series: Series) -> Identity:
@@ -83,12 +94,14 @@ def identity_of(name: str, series: Series) -> Identity:
     return Identity(series_uid=str(series[0].SeriesInstanceUID), reading=name, created=WHEN)
 
 
-def given(score: float):  # type: ignore[no-untyped-def]
+def given(score: float) -> Callable[..., tuple[Prediction, tuple[ClassProbability, ...]]]:
     """:func:`steps.ask` with that score for the finding; the evidence is the network's own."""
     asked = steps.ask
 
-    def ask(model: Model, *pictures_: np.ndarray) -> tuple[object, tuple[ClassProbability, ...]]:
-        prediction, classes = asked(model, *pictures_)
+    def ask(model: Model, *seen: np.ndarray) -> tuple[Prediction, tuple[ClassProbability, ...]]:
+        prediction, classes = asked(model, *seen)
+        if not any(c.role == "finding" for c in classes):
+            return prediction, classes
         rest = sum(c.probability for c in classes if c.role != "finding")
         shares = (
             replace(c, probability=score if c.role == "finding" else c.probability * (1 - score) / rest)
@@ -125,14 +138,18 @@ def picture(case: Case, series: Series, reading: Reading) -> Image.Image:
         shown = Image.fromarray(results["attention"].pixel_array)
         shown.thumbnail((SIDE, PAGE_HEIGHT // 2))
         parts.append(shown)
-    made = "the score is given" if case.score is not None else "by the networks"
-    title = f"{case.title} ({made})"
-    words = list(report_lines(results["sr"])) if "sr" in results else ["No report is stored."]
-    if "sr" not in results:
-        words += [remark.message for remark in reading.verdict.remarks]
+    told = "score given" if case.score is not None else "outlines taken away" if case.unmarked else ""
+    title = f"{case.title} ({told})" if told else case.title
+    if "sr" in results:
+        words = ["Structured Report", *summary_first(list(report_lines(results["sr"])))]
+    else:
+        words = ["No report is stored; the status route tells:"]
+        words += [f"{remark.code}: {remark.message}" for remark in reading.verdict.remarks]
     page = page_of(results["pdf"]) if "pdf" in results else None
     left = page.width + 10 if page is not None else 0
-    height = PAGE_HEIGHT if page is not None else 420
+    if page is None:
+        parts.append(source(series))
+    height = PAGE_HEIGHT if page is not None else 560
     whole = Image.new("RGB", (left + SIDE, height + 30), "white")
     draw = ImageDraw.Draw(whole)
     draw.text((8, 5), title, font=ImageFont.truetype(FONT, 16), fill="black")
@@ -199,11 +216,27 @@ def report_lines(item: Dataset, depth: int = 0) -> Iterator[str]:
                 yield from report_lines(inner, depth + 1)
 
 
+def summary_first(lines: list[str]) -> list[str]:
+    """The lines of a report, its summary and comments first."""
+    said = [line for line in lines if line.strip().startswith(("Summary:", "Comment:", "Resumo:"))]
+    return [*(line.strip() for line in said), *(line for line in lines if line not in said)]
+
+
+def source(series: Series) -> Image.Image:
+    """The middle image of a series that was not read."""
+    image = series[len(series) // 2]
+    pixels = image.pixel_array.astype(np.float32)
+    low, high = np.percentile(pixels, [1, 99])
+    grey = np.clip((pixels - low) / (high - low), 0, 1) * 255
+    shown = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    shown.thumbnail((340, 340))
+    return shown
+
+
 def write(draw: ImageDraw.ImageDraw, lines: list[str], place: tuple[int, int], bottom: int) -> None:
-    """Lines of a report: its summary and comments first, then as many as find room."""
-    said = [line.strip() for line in lines if line.strip().startswith(("Summary", "Comment"))]
+    """As many lines of a report as find room."""
     font, (x, y) = ImageFont.truetype(FONT, 11), place
-    for line in ["Structured Report", *said, *(rest for rest in lines if rest.strip() not in said)]:
+    for line in lines:
         for piece in textwrap.wrap(line, 106, subsequent_indent="    ", drop_whitespace=False) or [""]:
             if y + 14 > bottom:
                 draw.text((x, y - 2), "…", font=font, fill="black")

@@ -363,7 +363,7 @@ def test_the_head_names_the_series_and_never_loses_the_accession_number(tmp_path
 @needs_poppler
 def test_the_pictures_have_a_window_a_scale_and_a_key(tmp_path: Path) -> None:
     text = " ".join(words(ct_pdf(material=material(maps=1)), tmp_path).split())
-    assert "window −600 / 1500 HU" in text
+    assert "window –600 / 1500 HU" in text
     assert re.search(r"\b(10|5|2|1) cm\b", text)
     for key in ("right lung", "left lung", "opacities"):
         assert key in text
@@ -397,6 +397,10 @@ def test_no_third_of_a_lung_that_the_images_cut(tmp_path: Path) -> None:
 @needs_poppler
 def test_the_earlier_percentages_stand_beside_the_current_ones(tmp_path: Path) -> None:
     before = Earlier(day=date(2024, 5, 2), percent=12.5, right_percent=14.5, left_percent=10.25)
+    label = SeriesLabel(software_version="0.1.0", language="pt")
+    translated = words(ct_pdf(history=(before,), label=label), tmp_path)
+    for whole in ("Pulmão direito", "Pulmão esquerdo", "Ambos", "em 2024-05-02"):
+        assert whole in translated
     text = words(ct_pdf(history=(before,)), tmp_path)
     assert "on 2024-05-02" in text
     said = measurements()
@@ -422,5 +426,5 @@ def test_measured_figures_and_operating_points_stand_on_the_page(tmp_path: Path)
     known = replace(lungs.algorithm, measured=figures, operating_points=(("lung", 0.5), ("findings", 0.3)))
     ds = ct_pdf(ct_findings(lungs=replace(lungs, algorithm=known)))
     text = " ".join(words(ds, tmp_path, "-raw").split())
-    assert "volume of opacities off by −153 mL on average (−332 to −5; n = 11)" in text
+    assert "volume of opacities off by –153 mL on average (–332 to –5; n = 11)" in text
     assert "operating points: lung 50, findings 30" in text

@@ -198,7 +198,7 @@ def test_course_over_time() -> None:
         ),
     ]
     assert (
-        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (−3.7 percentage points)."
+        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (–3.7 percentage points)."
         in texts(ds, "Summary")[0]
     )
 

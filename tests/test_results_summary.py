@@ -34,6 +34,7 @@ from plugin.results.statement import Tone
 from plugin.results.summary import (
     Earlier,
     answer,
+    course_sentence,
     headline,
     narrative,
     noted,
@@ -251,9 +252,15 @@ def test_the_words_beside_the_numbers_do_not_repeat_them() -> None:
 def test_the_course_is_told_in_percentage_points() -> None:
     history = (Earlier(day=date(2024, 4, 1), percent=3.25), Earlier(day=date(2024, 5, 2), percent=12.5))
     assert (
-        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (−3.7 percentage points)."
+        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (–3.7 percentage points)."
         in narrative(ct_findings(), EN, history)
     )
+
+
+def test_the_change_is_that_of_the_numbers_beside_it() -> None:
+    """14.245 to 10.66 is 14.2 to 10.7: a fall of 3.5, not of 3.6."""
+    said = course_sentence(10.66, (Earlier(day=date(2024, 1, 15), percent=14.245),), EN)
+    assert "from 14.2 % to 10.7 % (–3.5 percentage points)" in said
 
 
 def test_measured_figures_stand_in_the_summary() -> None:

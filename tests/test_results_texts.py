@@ -5,9 +5,11 @@ from __future__ import annotations
 import string
 
 import pytest
+from fontTools.ttLib import TTFont
 
 from plugin.domain.kinds import RemarkCode
 from plugin.results.texts import LANGUAGES, Texts, all_texts
+from tests.conftest import ROOT
 
 
 def places(text: str) -> set[str]:
@@ -62,5 +64,15 @@ def test_what_goes_into_a_short_attribute_fits(language: str) -> None:
 
 
 def test_signs_and_small_volumes() -> None:
-    assert [Texts("en").signed(value, 1) for value in (-3.24, 0.04, 2.0)] == ["−3.2", "0.0", "+2.0"]
-    assert [Texts("pt").volume(value) for value in (0.0, 0.05, 4.26, 380.2)] == ["0,0", "< 0,1", "4,3", "380"]
+    assert [Texts("en").signed(value, 1) for value in (-3.24, 0.04, 2.0)] == ["–3.2", "0.0", "+2.0"]
+    assert [Texts("pt").volume(value) for value in (0.0, 0.05, 4.26, 380.2)] == ["0", "< 0,1", "4,3", "380"]
+
+
+def test_the_fonts_have_every_letter_of_the_texts() -> None:
+    """Where the system has no other fonts, a letter that these lack is shown as a replacement."""
+    fonts = sorted((ROOT / "plugin" / "results" / "fonts").glob("*.ttf"))
+    said = {letter for texts in all_texts().values() for words in texts.values() for letter in words}
+    said |= set(Texts("en").signed(-1.5, 1) + Texts("pt").percent(0.01, 1) + "…•·²")
+    for font in fonts:
+        letters = TTFont(font).getBestCmap()
+        assert {letter for letter in said if ord(letter) not in letters and not letter.isspace()} == set()

@@ -171,10 +171,12 @@ def latest(history: Sequence[Earlier]) -> Earlier:
 def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) -> str:
     """The change in the percentage of lung involved since the last of the earlier results."""
     before = latest(history)
+    # Of the numbers as they are said, so that the reader's own subtraction gives the same.
+    change = round(percent, 1) - round(before.percent, 1)
     return texts(
         "summary.course",
         date=texts.date(before.day),
-        change=texts.signed(percent - before.percent, 1),
+        change=texts.signed(change, 1),
         before=texts.percent(before.percent, 1),
         now=texts.percent(percent, 1),
     )

@@ -67,17 +67,17 @@ class Texts:
         return self.percent(value).removesuffix(" %")
 
     def signed(self, value: float, digits: int = 0) -> str:
-        """A number with its sign, 0 without one."""
+        """A number with its sign, 0 without one. The fonts of the pages have no other minus than the dash."""
         text = self.number(abs(value), digits)
         if float(text.replace(",", ".")) == 0:
             return text
-        return f"+{text}" if value > 0 else f"\N{MINUS SIGN}{text}"
+        return f"+{text}" if value > 0 else f"\N{EN DASH}{text}"
 
     def volume(self, millilitres: float) -> str:
-        """A volume in mL as a whole number, below 10 mL with a decimal; never shown as none."""
+        """A volume in mL as a whole number, below 10 mL with a decimal; a little is never shown as none."""
         if 0 < millilitres < 0.1:
             return f"< {self.number(0.1, 1)}"
-        return self.number(millilitres, 1 if millilitres < 10 else 0)
+        return self.number(millilitres, 1 if 0 < millilitres < 10 else 0)
 
     def date(self, day: date) -> str:
         """A date as ISO 8601 writes it, which reads the same in every country."""

@@ -13,7 +13,7 @@ from plugin.results.texts import Texts
 WIDTH, HEIGHT = 104.0, 28.0
 """Of the table in mm, with its heading."""
 
-_FIRST = 27.0
+_FIRST = 31.0
 _COLUMNS = ("lung_ml", "findings_ml", "share_percent")
 
 
@@ -28,7 +28,7 @@ def table(page: Page, area: Area, lungs: LungMeasurements, history: Sequence[Ear
     each = (area.width - _FIRST) / len(headings)
     places = [area.x + _FIRST + each * number for number in range(len(headings))]
     for x, words in zip(places, headings, strict=True):
-        page.put(x, y, words, size=7, colour=QUIET, width=each, align="R")
+        page.put(x, y, words, size=6.3, colour=QUIET, width=each, align="R")
     y += 5
     then: tuple[float | None, ...] = (None, None, None)
     if before is not None:
@@ -36,7 +36,7 @@ def table(page: Page, area: Area, lungs: LungMeasurements, history: Sequence[Ear
     rows: tuple[tuple[str, Colour | None, LungMeasurement | LungMeasurements], ...] = (
         (texts("segment.lung-right"), pic.RIGHT_COLOUR, lungs.right),
         (texts("segment.lung-left"), pic.LEFT_COLOUR, lungs.left),
-        (texts("segment.lungs"), None, lungs),
+        (texts("pdf.both_lungs"), None, lungs),
     )
     for (words, colour, measured), earlier in zip(rows, then, strict=True):
         page.rule(y - 0.4, area.x, area.x + area.width, LINE)
