@@ -1,4 +1,4 @@
-"""The chest X-rays of ``cxr/``: films, lung masks where there are any, folds by patient."""
+"""The chest X-rays of ``cxr/`` and ``cxr_sites/``: films, boxes, lung masks where there are any, folds."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ from export.paths import data_folder
 Picture = npt.NDArray[np.uint8]
 CLASSES = ("COVID", "NON-COVID", "REJECTION")
 COVID, NON_COVID, REJECTION = range(3)
+#: The label of opacities that readers call indeterminate or atypical for COVID-19: no class of its own.
+UNSURE = 3
+#: The collection with both classes from the same hospitals, the only one that teaches the class.
+SIIM = "siim-covid19"
+IEEE8023 = "ieee8023"
+NIH = "nih14_talo"
+#: Collections that are in no training at all.
+UNSEEN = ("rsna", "covid-cxnet", "hannover", "kermany")
+#: left, top, right, bottom as shares of width and height.
+Box = tuple[float, float, float, float]
 #: Labelled REJECTION, but frontal chest films as one looks at them: neither to be rejected nor with
 #: a label of COVID or NON-COVID, so they are left out.
 _FRONTAL_AMONG_REJECTION = frozenset(
@@ -36,7 +46,10 @@ _FRONTAL_AMONG_REJECTION = frozenset(
 
 @dataclass(frozen=True)
 class Film:
-    """One X-ray. ``label`` indexes CLASSES; ``source`` names the collection that it came from."""
+    """One X-ray. ``label`` indexes CLASSES or is UNSURE; ``source`` names the collection that it came from.
+
+    ``boxes`` are those that radiologists drew around opacities; ``view`` is the projection where told.
+    """
 
     path: Path
     label: int
@@ -44,37 +57,56 @@ class Film:
     patient: str
     finding: str
     reject_reason: str
+    view: str = ""
+    boxes: tuple[Box, ...] = ()
 
     @property
     def frontal(self) -> bool:
         """Whether it is a real frontal chest film, not something to reject."""
         return self.label != REJECTION
 
-    @property
-    def ieee8023(self) -> bool:
-        """Whether it is of the collection that has both classes."""
-        return self.source == "ieee8023"
-
 
 def read_films() -> list[Film]:
-    """Every film of ``cxr/manifest.csv`` once, in its order, but for those with a wrong label.
+    """Every film of both manifests once, in their order, but for those with a wrong label.
 
     Raises FileNotFoundError without data.
     """
-    folder = data_folder() / "cxr"
-    films = {}
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["file"] not in _FRONTAL_AMONG_REJECTION:
-                films[row["file"]] = Film(
-                    path=folder / row["file"],
-                    label=CLASSES.index(row["label"]),
-                    source=row["source"],
-                    patient=row["patient"],
-                    finding=row["finding"],
-                    reject_reason=row["reject_reason"],
-                )
+    boxes = _read_boxes()
+    films: dict[str, Film] = {}
+    for name in ("cxr", "cxr_sites"):
+        folder = data_folder() / name
+        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["file"] not in _FRONTAL_AMONG_REJECTION:
+                    films[row["file"]] = Film(
+                        path=folder / row["file"],
+                        label=UNSURE if row["label"] == "COVID?" else CLASSES.index(row["label"]),
+                        source=row["source"].split()[0],
+                        patient=row["patient"],
+                        finding=row["finding"],
+                        reject_reason=row["reject_reason"],
+                        view=row["view"],
+                        boxes=boxes.get(row["file"], ()),
+                    )
     return list(films.values())
+
+
+def _read_boxes() -> dict[str, tuple[Box, ...]]:
+    found: dict[str, tuple[Box, ...]] = {}
+    with (data_folder() / "cxr_sites" / "boxes.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            box = (float(row["left"]), float(row["top"]), float(row["right"]), float(row["bottom"]))
+            found[row["file"]] = (*found.get(row["file"], ()), box)
+    return found
+
+
+def box_mask(film: Film, rows: int, columns: int) -> Picture:
+    """255 inside the film's boxes and 0 elsewhere, (rows, columns)."""
+    mask = np.zeros((rows, columns), np.uint8)
+    for left, top, right, bottom in film.boxes:
+        down = slice(round(top * rows), round(bottom * rows))
+        mask[down, round(left * columns) : round(right * columns)] = 255
+    return mask
 
 
 def read_picture(path: Path) -> Picture:
@@ -99,7 +131,7 @@ def read_lung_masks(films: list[Film]) -> dict[Path, npt.NDArray[np.bool_]]:
         by_stem = {Path(name).stem: name for name in members.namelist()}
         for film in films:
             member = by_stem.get(film.path.stem.split("__")[-1])
-            if not film.ieee8023 or not film.frontal or member is None:
+            if film.source != IEEE8023 or not film.frontal or member is None:
                 continue
             rows, columns = read_picture(film.path).shape
             with members.open(member) as file, Image.open(file) as image:

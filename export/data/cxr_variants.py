@@ -7,15 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from monai.transforms import (
-    Compose,
-    RandAdjustContrast,
-    RandAffine,
-    RandCoarseDropout,
-    RandFlip,
-    RandGaussianNoise,
-    RandGaussianSmooth,
-)
 from PIL import Image, ImageFilter
 
 from export.data.cxr import Picture
@@ -23,63 +14,107 @@ from export.data.cxr import Picture
 Random = np.random.Generator
 
 
-def everyday(seed: int) -> Callable[[Picture], Picture]:
-    """Random changes that leave a film what it is.
+def everyday(picture: Picture, mask: Picture, seed: int, size: int) -> tuple[Picture, Picture]:
+    """A film and its mask after random changes that leave the film what it is, both (size, size).
 
-    Position, rotation, zoom and aspect within what is seen in practice, mirroring, display gamma,
-    sharpness, noise, and small patches blanked out, which hide burnt-in text and markers. Resolution,
-    JPEG compression and black frames vary too, for these tell the collections apart.
+    Position, rotation, zoom, shear and aspect within what is seen in practice, mirroring, display gamma and
+    contrast, sharpness, noise, patches as of markers and devices, resolution, JPEG compression and black
+    frames, for these tell the collections apart. The mask follows the geometry.
     """
     draw = np.random.default_rng(seed)
-    changes = Compose(
-        [
-            RandFlip(prob=0.5, spatial_axis=1),
-            RandAffine(
-                prob=0.9,
-                rotate_range=0.14,
-                shear_range=(0.05, 0.05),
-                translate_range=(20, 20),
-                scale_range=((-0.15, 0.12), (-0.15, 0.12)),
-                padding_mode="zeros",
-            ),
-            RandAdjustContrast(prob=0.7, gamma=(0.6, 1.7)),
-            RandGaussianSmooth(prob=0.2, sigma_x=(0.3, 1.5), sigma_y=(0.3, 1.5)),
-            RandGaussianNoise(prob=0.3, std=0.02),
-            RandCoarseDropout(
-                holes=1, max_holes=4, spatial_size=10, max_spatial_size=60, fill_value=0.5, prob=0.5
-            ),
-        ]
-    )
-    changes.set_random_state(seed)
-
-    def change(picture: Picture) -> Picture:
-        changed = np.asarray(changes(picture[None].astype(np.float32) / 255))[0]
-        return _copied(_framed((changed.clip(0, 1) * 255).astype(np.uint8), draw), draw)
-
-    return change
-
-
-def _framed(picture: Picture, random: Random) -> Picture:
-    """One film in five gets a black frame, up to an eighth of its size at each side."""
-    if random.random() > 0.2:
-        return picture
-    rows, columns = picture.shape
-    edges = random.integers(0, max(rows, columns) // 8, 4)
-    return np.pad(picture, ((edges[0], edges[1]), (edges[2], edges[3])))
-
-
-def _copied(picture: Picture, random: Random) -> Picture:
-    """As after a change of resolution and a compression as JPEG, for half of the films each."""
+    affine, shift = _position(draw)
     image = Image.fromarray(picture)
-    if random.random() < 0.5:
-        share = random.uniform(0.4, 0.9)
-        small = image.resize((round(image.width * share), round(image.height * share)))
-        image = small.resize(image.size, Image.Resampling.BILINEAR)
-    if random.random() < 0.5:
+    if draw.random() < 0.3:
+        image = _coarser(image, draw.uniform(0.45, 0.9))
+    if max(image.size) > size * 1.2:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    changed = _sharpness(_moved(image, affine, shift, size), draw)
+    moved = np.asarray(_moved(Image.fromarray(mask), affine, shift, size))
+    values = _patched(_greys(np.asarray(changed), draw), draw)
+    return _framed(_compressed(values, draw), moved, draw)
+
+
+def _position(draw: Random) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Where a point of the new picture lies in the old: matrix (2, 2) and shift (2,) about the middle."""
+    turn = np.deg2rad(draw.uniform(-9, 9))
+    zoom, aspect = np.exp(draw.uniform(-0.15, 0.13)), np.exp(draw.uniform(-0.09, 0.09))
+    across, down = draw.uniform(-0.05, 0.05, 2)
+    shift = draw.uniform(-0.08, 0.08, 2)
+    affine = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    affine = affine @ np.array([[1, across], [down, 1]]) @ np.diag([aspect / zoom, 1 / aspect / zoom])
+    if draw.random() < 0.5:
+        affine = affine @ np.diag([-1, 1])
+    return affine, shift
+
+
+def _moved(
+    image: Image.Image, affine: npt.NDArray[np.float64], shift: npt.NDArray[np.float64], size: int
+) -> Image.Image:
+    """The image sampled as :func:`_position` says, (size, size), black outside."""
+    width, height = image.size
+    middle = np.array([0.5, 0.5])
+    offset = middle - affine @ (middle + shift)
+    scale = affine * np.array([[width], [height]]) / size
+    matrix = (*scale[0], offset[0] * width, *scale[1], offset[1] * height)
+    return image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+
+
+def _coarser(image: Image.Image, share: float) -> Image.Image:
+    """As after a change of resolution."""
+    small = (int(image.width * share), int(image.height * share))
+    return image.resize(small, Image.Resampling.BILINEAR)
+
+
+def _sharpness(image: Image.Image, draw: Random) -> Image.Image:
+    if draw.random() < 0.25:
+        image = image.filter(ImageFilter.GaussianBlur(draw.uniform(0.3, 1.2)))
+    if draw.random() < 0.2:
+        image = image.filter(ImageFilter.UnsharpMask(2, int(draw.uniform(30, 150)), 0))
+    return image
+
+
+def _greys(picture: Picture, draw: Random) -> Picture:
+    """Gamma, contrast and brightness, noise."""
+    values = picture.astype(np.float32) / 255
+    if draw.random() < 0.7:
+        values = values ** np.exp(draw.uniform(-0.55, 0.55))
+    if draw.random() < 0.5:
+        contrast = draw.uniform(0.7, 1.25)
+        values = np.clip((values - 0.5) * contrast + 0.5 + draw.uniform(-0.1, 0.1), 0, 1)
+    if draw.random() < 0.3:
+        values = np.clip(values + draw.normal(0, draw.uniform(0.005, 0.03), values.shape), 0, 1)
+    return (values * 255).astype(np.uint8)
+
+
+def _patched(picture: Picture, draw: Random) -> Picture:
+    """Up to three patches of one grey, most of them near the sides, as of markers and devices."""
+    size = len(picture)
+    for _ in range(int(draw.integers(0, 4))):
+        rows, columns = draw.integers(6, 40, 2)
+        top, left = draw.integers(0, size, 2)
+        if draw.random() < 0.6:
+            left = int(draw.choice([draw.integers(0, 40), draw.integers(size - 40, size)]))
+        picture[top : top + rows, left : left + columns] = draw.choice([0, 255, int(draw.integers(0, 255))])
+    return picture
+
+
+def _compressed(picture: Picture, draw: Random) -> Picture:
+    if draw.random() < 0.3:
         file = io.BytesIO()
-        image.save(file, "JPEG", quality=int(random.integers(25, 95)))
-        image = Image.open(file)
-    return np.asarray(image)
+        Image.fromarray(picture).save(file, "JPEG", quality=int(draw.integers(25, 95)))
+        picture = np.asarray(Image.open(file))
+    return picture
+
+
+def _framed(picture: Picture, mask: Picture, draw: Random) -> tuple[Picture, Picture]:
+    """One film in seven gets a black frame, up to a tenth of its size at each side."""
+    if draw.random() < 0.15:
+        size = len(picture)
+        top, bottom, left, right = draw.integers(0, size // 10, 4)
+        seen = np.zeros(picture.shape, bool)
+        seen[top : size - bottom, left : size - right] = True
+        picture, mask = picture * seen, mask * seen
+    return picture, mask
 
 
 def _part(picture: Picture, random: Random) -> Picture:

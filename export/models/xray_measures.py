@@ -1,86 +1,67 @@
-"""Figures of the X-ray networks, from logits on pictures that they were not trained on."""
+"""Figures of the X-ray networks, source by source, from films that they were not trained on."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
 
-from export.data.cxr import COVID, REJECTION, Film, folds
+from export.data.cxr import COVID, IEEE8023, NIH, NON_COVID, REJECTION, SIIM, UNSURE, Film
 from export.data.cxr_variants import SPOILED
-from export.figures import (
-    Statistic,
-    auc,
-    calibration_error,
-    figure,
-    fit_temperature,
-    rate_at_least,
-    rate_below,
-)
-from export.measured import Measured
-from export.models.xray_samples import FILM, Sample, weights
+from export.figures import Statistic, auc, calibration_error, figure, rate_at_least, rate_below
+from export.models.xray_samples import FILM, Sample
 from plugin.models.cards import Figure
 
 Array = npt.NDArray[np.float64]
-Chosen = npt.NDArray[np.bool_]
-#: The rejection threshold lets this share of real frontal films through, in the figures' data,
-#: and a film is never rejected below the least probability.
-FRONTAL_ACCEPTED = 0.985
+Mask = npt.NDArray[np.bool_]
+#: The rejection threshold lets this share of the films through that choose it, and a film is never
+#: rejected below the least probability.
+FRONTAL_ACCEPTED = 0.995
 LEAST_REJECTION = 0.25
+LEFT_OUT = "patients left out"
+OTHER_HOSPITAL = "a source in no training"
 
 
-def fold_of(samples: list[Sample], count: int) -> npt.NDArray[np.int64]:
-    """The fold in which each sample is left out, by the patient of its film."""
-    films = list(dict.fromkeys(sample.film for sample in samples))
-    by_film: dict[Film, int] = dict(zip(films, folds(films, count).tolist(), strict=True))
-    return np.array([by_film[sample.film] for sample in samples], dtype=np.int64)
+@dataclass(frozen=True)
+class Answered:
+    """Samples with the probabilities that networks gave that did not learn from their patients.
 
+    ``covid`` and ``rejection`` (n,) as the plugin sees them.
+    """
 
-class Table:
-    """Samples with their probabilities; makes figures of chosen ones."""
+    samples: Sequence[Sample]
+    covid: Array
+    rejection: Array
 
-    def __init__(self, samples: list[Sample], probabilities: Array, command: str) -> None:
-        self.probabilities, self.command = probabilities, command
-        self.labels = np.array([sample.label for sample in samples], dtype=np.int64)
-        self.kinds = np.array([sample.kind for sample in samples])
-        self.patients = np.array([sample.film.patient for sample in samples])
-        self.ieee8023 = np.array([sample.film.ieee8023 for sample in samples])
-        self.films: Chosen = self.kinds == FILM
-        self.frontal: Chosen = self.films & (self.labels != REJECTION)
-        self.covid, self.rejection = probabilities[:, COVID], probabilities[:, REJECTION]
+    @property
+    def films(self) -> list[Film]:
+        """The film of each sample."""
+        return [sample.film for sample in self.samples]
 
-    def one(
-        self,
-        name: str,
-        statistic: Statistic,
-        chosen: Chosen,
-        *,
-        positive: int,
-        measured_on: str,
-        remark: str = "",
-    ) -> Figure:
-        """A figure of the ``chosen`` for the class ``positive`` against all others."""
-        return figure(
-            name,
-            statistic,
-            (self.labels[chosen] == positive).astype(np.int64),
-            self.probabilities[chosen, positive],
-            self.patients[chosen].tolist(),
-            measured_on=measured_on,
-            command=self.command,
-            remark=remark,
+    @property
+    def as_they_are(self) -> Mask:
+        """Which samples are films without any change."""
+        return np.array([sample.kind == FILM for sample in self.samples])
+
+    def where(self, source: str, *labels: int, finding: str = "") -> Mask:
+        """Films as they are of a source, of the labels, whose finding has these words."""
+        return self.as_they_are & np.array(
+            [f.source == source and f.label in labels and finding in f.finding.lower() for f in self.films]
         )
 
 
-def operating_point(labels: npt.NDArray[np.int64], scores: Array, weight: Array) -> float:
-    """The threshold with the largest weighted sum of sensitivity and specificity (Youden's index)."""
+def chooses(film: Film) -> bool:
+    """Whether the film's patient is of the half that chooses thresholds; the other half is measured."""
+    return zlib.crc32(film.patient.encode()) % 2 == 0
+
+
+def operating_point(labels: npt.NDArray[np.int64], scores: Array) -> float:
+    """The threshold with the largest sum of sensitivity and specificity (Youden's index)."""
     candidates = np.unique(scores)
-    positive, negative = labels == 1, labels == 0
-    gains = [
-        np.average(scores[positive] >= threshold, weights=weight[positive])
-        + np.average(scores[negative] < threshold, weights=weight[negative])
-        for threshold in candidates
-    ]
+    gains = [(scores[labels == 1] >= t).mean() + (scores[labels == 0] < t).mean() for t in candidates]
     return round(float(candidates[int(np.argmax(gains))]), 4)
 
 
@@ -90,71 +71,185 @@ def rejection_threshold(frontal: Array) -> float:
     return min(max((int(reached * 1e4) + 1) / 1e4, LEAST_REJECTION), 1.0)
 
 
-def _covid_figures(table: Table, threshold: float) -> list[Figure]:
-    found = []
-    for group, chosen, words, remark in (
-        ("ieee8023", table.frontal & table.ieee8023, "frontal films of ieee8023", ""),
-        ("pooled", table.frontal, "frontal films of ieee8023 and NIH", "classes differ in source"),
+def thresholds(answered: Answered) -> dict[str, float]:
+    """Operating points by class, from the siim films of the patients that choose."""
+    half = np.array([chooses(film) for film in answered.films])
+    positive, negative = answered.where(SIIM, COVID) & half, answered.where(SIIM, NON_COVID) & half
+    both = positive | negative
+    frontal = answered.where(SIIM, COVID, NON_COVID, UNSURE) & half
+    return {
+        "COVID": operating_point(positive[both].astype(np.int64), answered.covid[both]),
+        "NON-COVID": 0.5,
+        "REJECTION": rejection_threshold(answered.rejection[frontal]),
+    }
+
+
+class Figures:
+    """Makes a card's figures from what was answered."""
+
+    def __init__(self, answered: Answered, command: str) -> None:
+        self.answered, self.command = answered, command
+        self._patients = np.array([film.patient for film in answered.films])
+
+    def of(
+        self, name: str, statistic: Statistic, chosen: Mask, scores: Array, on: str, labels: Mask, remark: str
+    ) -> Figure:
+        """The statistic of the ``chosen`` samples; ``scores`` and ``labels`` are those of all samples."""
+        return figure(
+            name,
+            statistic,
+            labels[chosen].astype(np.int64),
+            scores[chosen],
+            self._patients[chosen].tolist(),
+            measured_on=on,
+            command=self.command,
+            remark=remark,
+        )
+
+    def area(self, name: str, positive: Mask, negative: Mask, on: str, remark: str = "") -> Figure:
+        """AUC of the COVID probability."""
+        return self.of(name, auc, positive | negative, self.answered.covid, on, positive, remark)
+
+    def called(
+        self, name: str, chosen: Mask, threshold: float, on: str, *, below: bool = False, remark: str = ""
+    ) -> Figure:
+        """The share whose COVID probability reaches the threshold, or does not."""
+        rate = rate_below(threshold, 1) if below else rate_at_least(threshold, 1)
+        return self.of(name, rate, chosen, self.answered.covid, on, chosen, remark)
+
+    def refused(self, name: str, chosen: Mask, threshold: float, on: str, remark: str = "") -> Figure:
+        """The share whose rejection probability reaches the threshold."""
+        rate = rate_at_least(threshold, 1)
+        return self.of(name, rate, chosen, self.answered.rejection, on, chosen, remark)
+
+
+def class_figures(answered: Answered, limits: dict[str, float], command: str) -> list[Figure]:
+    """Opacities, source by source: AUC, and what is called at the shipped threshold."""
+    make, where, limit = Figures(answered, command), answered.where, limits["COVID"]
+    measured = np.array([not chooses(film) for film in answered.films])
+    covid, clear, unsure = where(SIIM, COVID), where(SIIM, NON_COVID), where(SIIM, UNSURE)
+    siim, half = f"siim-covid19, {LEFT_OUT}", f"siim-covid19, {LEFT_OUT} that chose no threshold"
+    ieee, nih = f"ieee8023, {OTHER_HOSPITAL} of the class", f"NIH, {OTHER_HOSPITAL} of the class"
+    child = f"kermany (children), {OTHER_HOSPITAL}"
+    found = [
+        make.area("AUC typical COVID-19 against no pneumonia, siim", covid, clear, siim),
+        make.called("sensitivity for typical COVID-19, siim", covid & measured, limit, half),
+        make.called("specificity, no pneumonia, siim", clear & measured, limit, half, below=True),
+        make.area("AUC indeterminate or atypical against no pneumonia, siim", unsure, clear, siim),
+        make.area("AUC typical against indeterminate or atypical, siim", covid, unsure, siim),
+        make.called("indeterminate or atypical called, siim", unsure & measured, limit, half),
+        make.area(
+            "AUC pneumonia against no finding, NIH",
+            where(NIH, NON_COVID, finding="pneumonia"),
+            where(NIH, NON_COVID, finding="no finding"),
+            nih,
+            "labels mined from reports",
+        ),
+        make.area(
+            "AUC pneumonia against normal, kermany",
+            where("kermany", NON_COVID, finding="pneumonia"),
+            where("kermany", NON_COVID, finding="no finding"),
+            child,
+        ),
+        make.area(
+            "AUC COVID-19 against other pneumonias, ieee8023",
+            where(IEEE8023, COVID),
+            where(IEEE8023, NON_COVID),
+            ieee,
+            "0.5 = cannot tell which pneumonia it is",
+        ),
+    ]
+    for name, chosen, below in (
+        ("sensitivity for COVID-19, ieee8023", where(IEEE8023, COVID), False),
+        ("other pneumonias called, ieee8023", where(IEEE8023, NON_COVID), False),
+        ("sensitivity for COVID-19, covid-cxnet", where("covid-cxnet", COVID), False),
+        ("sensitivity for COVID-19, hannover", where("hannover", COVID), False),
+        ("specificity, no finding, rsna", where("rsna", NON_COVID), True),
+        ("specificity, no finding, NIH", where(NIH, NON_COVID, finding="no finding"), True),
     ):
-        covid = table.labels == COVID
-        for name, statistic, members in (
-            ("AUC COVID against NON-COVID", auc, chosen),
-            ("sensitivity for COVID", rate_at_least(threshold, 1), chosen & covid),
-            ("specificity for COVID", rate_below(threshold, 0), chosen & ~covid),
-        ):
-            found.append(
-                table.one(
-                    f"{name}, {group}",
-                    statistic,
-                    members,
-                    positive=COVID,
-                    measured_on=f"{words}, patients left out",
-                    remark=remark,
-                )
-            )
+        on = f"{name.rsplit(', ', 1)[1]}, {OTHER_HOSPITAL} of the class"
+        found.append(make.called(name, chosen, limit, on, below=below))
     return found
 
 
-def _rejection_figures(table: Table, threshold: float) -> list[Figure]:
-    rejected, words = rate_at_least(threshold, 1), "films as they are, patients left out"
-    rows: list[tuple[str, Statistic, Chosen, str]] = [
-        ("AUC REJECTION against frontal", auc, table.films, words),
-        ("REJECTION rejected", rejected, table.films & ~table.frontal, words),
-        ("frontal films rejected", rate_at_least(threshold, 0), table.frontal, words),
-    ]
-    spoiled = "frontal films spoiled on purpose, patients left out"
-    rows += [(f"rejected of: {kind}", rejected, table.kinds == kind, spoiled) for kind in SPOILED]
+def calibration_figures(answered: Answered, command: str) -> list[Figure]:
+    """Expected calibration error of the class on siim (both classes weighing alike is what it was set to)."""
+    half = np.array([not chooses(film) for film in answered.films])
+    chosen = (answered.where(SIIM, COVID) | answered.where(SIIM, NON_COVID)) & half
+    share = answered.covid / np.maximum(1 - answered.rejection, 1e-9)
+    labels = np.array([film.label == COVID for film in answered.films])[chosen].astype(np.int64)
     return [
-        table.one(name, statistic, chosen, positive=REJECTION, measured_on=on)
-        for name, statistic, chosen, on in rows
+        figure(
+            "expected calibration error, siim",
+            calibration_error,
+            labels,
+            np.stack([1 - share, share], axis=1)[chosen],
+            np.array([film.patient for film in answered.films])[chosen].tolist(),
+            measured_on=f"siim-covid19, {LEFT_OUT} that did not calibrate",
+            command=command,
+            remark="typical COVID-19 against no pneumonia, calibrated for equal numbers of both",
+        )
     ]
 
 
-def measure(samples: list[Sample], logits: Array, command: str) -> Measured:
-    """Everything that the card says, from out-of-fold ``logits`` (samples, classes)."""
-    films = np.array([sample.kind == FILM for sample in samples])
-    labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    temperature = fit_temperature(logits[films], labels[films])
-    table = Table(samples, softmax(logits / temperature, axis=1), command)
-    balance = weights(samples)
-    frontal = table.frontal
-    covid = operating_point(
-        (labels[frontal] == COVID).astype(np.int64), table.covid[frontal], balance[frontal]
-    )
-    reject = rejection_threshold(table.rejection[frontal])
-    calibration = figure(
-        "expected calibration error",
-        calibration_error,
-        labels[films],
-        table.probabilities[films],
-        table.patients[films].tolist(),
-        measured_on="films as they are, patients left out",
-        command=command,
-        remark=f"three classes, ten bins, temperature {temperature} fitted on the same films",
-    )
-    figures = [*_covid_figures(table, covid), *_rejection_figures(table, reject), calibration]
-    return Measured(
-        figures=tuple(figures),
-        temperature=temperature,
-        thresholds={"COVID": covid, "NON-COVID": 0.5, "REJECTION": reject},
-    )
+def rejection_figures(answered: Answered, limits: dict[str, float], command: str) -> list[Figure]:
+    """What is refused: pictures that are to be, spoiled films, and frontal films of each source."""
+    make, limit = Figures(answered, command), limits["REJECTION"]
+    films, kinds = answered.films, np.array([sample.kind for sample in answered.samples])
+    refuse = np.array([film.label == REJECTION for film in films]) & answered.as_they_are
+    found = [make.refused("REJECTION rejected", refuse, limit, f"cxr, {LEFT_OUT}")]
+    sources = list(dict.fromkeys(film.source for film in films if film.frontal))
+    for source in sources:
+        seen = source in (SIIM, IEEE8023, NIH)
+        own = answered.where(source, COVID, NON_COVID, UNSURE)
+        on = f"{source}, {LEFT_OUT if seen else OTHER_HOSPITAL}"
+        found.append(make.refused(f"frontal films rejected, {source}", own, limit, on))
+    learnt = np.array([film.source in (SIIM, IEEE8023, NIH) for film in films])
+    for kind in SPOILED:
+        on = f"frontal films spoiled on purpose, {LEFT_OUT}"
+        found.append(make.refused(f"rejected of: {kind}", (kinds == kind) & learnt, limit, on))
+    spoiled = np.isin(kinds, list(SPOILED)) & ~learnt
+    on = f"frontal films spoiled on purpose, {OTHER_HOSPITAL}"
+    return [*found, make.refused("rejected of all spoiled, sources in no training", spoiled, limit, on)]
+
+
+def place_figures(
+    films: Sequence[Film],
+    evidence: npt.NDArray[np.float32],
+    masks: npt.NDArray[np.uint8],
+    command: str,
+) -> list[Figure]:
+    """Where: the attention (n, h, w) of films with boxes against their masks (n, h, w), 255 inside.
+
+    The pointing game (Zhang et al. 2018): does the greatest evidence lie in a box?
+    """
+    boxed = np.array([bool(film.boxes) for film in films])
+    chosen = [film for film, own in zip(films, boxed, strict=True) if own]
+    shown, inside = np.maximum(evidence[boxed], 0).reshape(len(chosen), -1), masks[boxed] / 255.0
+    inside = inside.reshape(len(chosen), -1)
+    top = evidence[boxed].reshape(len(chosen), -1).argmax(axis=1)
+    pointed = (inside[np.arange(len(chosen)), top] > 0.5).astype(np.float64)
+    total = shown.sum(axis=1)
+    share = np.divide((shown * inside).sum(axis=1), total, out=np.zeros(len(chosen)), where=total > 0)
+    both, boxes = ((shown > 0) & (inside > 0.5)).sum(axis=1), (inside > 0.5).sum(axis=1)
+    dice = 2 * both / np.maximum((shown > 0).sum(axis=1) + boxes, 1)
+    typical = np.array([film.label == COVID for film in chosen])
+    rows: list[tuple[str, Array, Mask]] = [
+        ("pointing game", pointed, np.ones(len(chosen), bool)),
+        ("pointing game, typical COVID-19", pointed, typical),
+        ("share of the attention inside the boxes", share, np.ones(len(chosen), bool)),
+        ("share of the picture that the boxes take", inside.mean(axis=1), np.ones(len(chosen), bool)),
+        ("Dice of the attention and the boxes", dice, np.ones(len(chosen), bool)),
+    ]
+    return [
+        figure(
+            f"{name}, siim",
+            lambda _labels, scores: float(scores.mean()),
+            member[member].astype(np.int64),
+            values[member],
+            [film.patient for film, own in zip(chosen, member, strict=True) if own],
+            measured_on=f"films of siim-covid19 with boxes, {LEFT_OUT}",
+            command=command,
+        )
+        for name, values, member in rows
+    ]

@@ -1,12 +1,10 @@
-"""What the X-ray networks learn from: films, everyday variants of them, spoiled films; features once."""
+"""What the X-ray networks read: films, everyday variants, spoiled films; the frozen part's answers once."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +13,19 @@ import onnxruntime
 import torch
 from torch import nn
 
-from export.data.cxr import COVID, REJECTION, Film, Picture, read_picture
+from export.data.cxr import IEEE8023, NIH, REJECTION, SIIM, Film, Picture, box_mask, read_picture
 from export.data.cxr_variants import SPOILED, everyday
-from export.models.xray_training import Inputs
 from plugin.models.cards import ModelInput
 from plugin.models.network import prepare
 
 _log = logging.getLogger(__name__)
-_CHUNK = 256
 FILM, EVERYDAY = "film", "everyday"
-#: How much each group weighs in all, whatever its number of films. The films of ieee8023 without
-#: COVID-19 are few, but the only ones that share the source with those that have it.
-GROUP_WEIGHTS = {
-    "COVID": 1.0,
-    "NON-COVID of ieee8023": 1.0,
-    "NON-COVID elsewhere": 0.6,
-    "REJECTION": 0.5,
-    "spoiled": 1.0,
-}
+#: Everyday variants of each picture that is to be rejected, as these are few.
+_REJECTION_VARIANTS = 3
+#: One film of so many of each source is spoiled.
+_SPOILED_OF = {SIIM: 3, "rsna": 3, "covid-cxnet": 2}
+#: Pixels along each side of a place of the map.
+PLACE = 16
 
 
 @dataclass(frozen=True)
@@ -40,118 +33,108 @@ class Sample:
     """One picture: a film as it is, an everyday variant of it, or spoiled in a way of SPOILED."""
 
     film: Film
-    kind: str
+    kind: str = FILM
     seed: int = 0
 
     @property
-    def label(self) -> int:
-        """The class that the network shall give."""
-        return REJECTION if self.kind in SPOILED else self.film.label
+    def rejected(self) -> bool:
+        """Whether the network shall refuse it."""
+        return self.kind in SPOILED or self.film.label == REJECTION
 
-    @property
-    def group(self) -> str:
-        """The group of GROUP_WEIGHTS that it belongs to."""
-        if self.kind in SPOILED:
-            return "spoiled"
-        if self.label == REJECTION:
-            return "REJECTION"
-        if self.label == COVID:
-            return "COVID"
-        return "NON-COVID of ieee8023" if self.film.ieee8023 else "NON-COVID elsewhere"
-
-    def picture(self) -> Picture:
-        """(rows, columns), 8 bits."""
+    def picture(self, size: int) -> tuple[Picture, Picture]:
+        """The picture (rows, columns), 8 bits, and the mask of the film's boxes, 255 inside."""
         picture = read_picture(self.film.path)
-        if self.kind == EVERYDAY:
-            return everyday(self.seed)(picture)
         if self.kind in SPOILED:
-            return SPOILED[self.kind](picture, np.random.default_rng(self.seed))
-        return picture
+            spoiled = SPOILED[self.kind](picture, np.random.default_rng(self.seed))
+            return spoiled, np.zeros((size, size), np.uint8)
+        mask = box_mask(self.film, size, size)
+        if self.kind == EVERYDAY:
+            return everyday(picture, mask, self.seed, size)
+        return picture, mask
 
 
-def plan(films: list[Film], *, variants: int, spoiled: int, seed: int = 0) -> list[Sample]:
-    """Each film as it is, then ``variants`` everyday variants, then ``spoiled`` of each frontal film."""
-    draw = np.random.default_rng(seed)
-    samples = [Sample(film, FILM) for film in films]
-    for film in films * variants:
-        samples.append(Sample(film, EVERYDAY, int(draw.integers(2**31))))
-    frontal = [film for film in films if film.frontal]
-    kinds = list(SPOILED)
-    for index, film in enumerate(frontal * spoiled):
-        samples.append(Sample(film, kinds[index % len(kinds)], int(draw.integers(2**31))))
+@dataclass(frozen=True)
+class Inputs:
+    """Of each of n samples what the frozen part gave, float16 (n, channels, h, w), and its boxes.
+
+    ``masks`` are uint8 (n, h, w): the share of each place inside a box, 255 for all of it.
+    """
+
+    features: npt.NDArray[np.float16]
+    masks: npt.NDArray[np.uint8]
+
+
+def view(films: list[Film], number: int) -> list[Sample]:
+    """The films as they are (0), or everyday variants of them, others for each ``number``."""
+    if number == 0:
+        return [Sample(film) for film in films]
+    return [Sample(film, EVERYDAY, number * 1_000_000 + place) for place, film in enumerate(films)]
+
+
+def to_reject(films: list[Film]) -> list[Sample]:
+    """Variants for the rejection: of the films of ``cxr/``, and spoiled films of all collections."""
+    samples, kinds = [], list(SPOILED)
+    draw = np.random.default_rng(0)
+    for film in films:
+        count = 1 if film.source in (IEEE8023, NIH) else 0
+        count = count if film.frontal else _REJECTION_VARIANTS
+        samples += [Sample(film, EVERYDAY, int(draw.integers(2**31))) for _ in range(count)]
+    for source in dict.fromkeys(film.source for film in films):
+        own = [film for film in films if film.source == source and film.frontal]
+        for place, film in enumerate(own[:: _SPOILED_OF.get(source, 1)]):
+            samples.append(Sample(film, kinds[place % len(kinds)], int(draw.integers(2**31))))
     return samples
 
 
-def weights(
-    samples: list[Sample], groups_weigh: Mapping[str, float] = GROUP_WEIGHTS
-) -> npt.NDArray[np.float64]:
-    """The weight of each sample, so that groups weigh as in ``groups_weigh``; the mean is 1."""
-    groups = np.array([sample.group for sample in samples])
-    weight = np.zeros(len(samples))
-    for group, total in groups_weigh.items():
-        member = groups == group
-        weight[member] = total / max(int(member.sum()), 1)
-    return weight * len(samples) / weight.sum()
+class Reader:
+    """Pictures to the answers of a frozen part of a network, which are kept in ``folder``.
 
-
-class _Pooled(nn.Module):
-    """A trunk and the mean over its map."""
-
-    def __init__(self, trunk: nn.Module) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(1, 3, H, W) to (1, channels)."""
-        features: torch.Tensor = self.trunk(image)
-        return features.mean(dim=(2, 3))
-
-
-def extractor(trunk: nn.Module | None, spec: ModelInput, folder: Path) -> Callable[[list[Picture]], Inputs]:
-    """A function from pictures to a frozen trunk's pooled features (n, channels).
-
-    By ONNX Runtime, several times faster than PyTorch here. Without a trunk the function gives the prepared
-    pictures' first channel (n, 1, H, W), for all channels are equal.
+    By ONNX Runtime, several times faster than PyTorch here.
     """
-    if trunk is None:
-        return partial(_pictures, spec)
-    path = folder / "frozen.onnx"
-    program = torch.onnx.export(_Pooled(trunk).eval(), (torch.zeros(spec.shape),), dynamo=True, verbose=False)
-    assert program is not None
-    program.save(path, external_data=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    providers = onnxruntime.get_available_providers()
-    session = onnxruntime.InferenceSession(path, options, providers=providers)
-    name = session.get_inputs()[0].name
 
-    def extract(pictures: list[Picture]) -> Inputs:
-        found = [session.run(None, {name: prepare(spec, picture)[None]})[0] for picture in pictures]
-        return np.concatenate(found).astype(np.float32)
+    def __init__(self, front: nn.Module, spec: ModelInput, folder: Path) -> None:
+        self.spec, self.folder = spec, folder
+        path = folder / "front.onnx"
+        program = torch.onnx.export(front.eval(), (torch.zeros(spec.shape),), dynamo=True, verbose=False)
+        assert program is not None
+        program.save(path, external_data=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(
+            path, options, providers=onnxruntime.get_available_providers()
+        )
+        self._name = self._session.get_inputs()[0].name
 
-    return extract
+    def features(self, picture: Picture) -> npt.NDArray[np.float16]:
+        """A picture (rows, columns) to the frozen part's answer (channels, h, w)."""
+        answer = self._session.run(None, {self._name: prepare(self.spec, picture)[None]})[0][0]
+        return np.asarray(answer, dtype=np.float16)
 
+    def _read(self, sample: Sample) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8]]:
+        size = self.spec.shape[2]
+        picture, mask = sample.picture(size)
+        places = mask.reshape(size // PLACE, PLACE, size // PLACE, PLACE).mean(axis=(1, 3))
+        return self.features(picture), places.astype(np.uint8)
 
-def _pictures(spec: ModelInput, pictures: list[Picture]) -> Inputs:
-    return np.stack([prepare(spec, picture)[:1] for picture in pictures]).astype(np.float16)
+    def inputs(self, name: str, samples: list[Sample]) -> Inputs:
+        """The answers of all ``samples``; those of the same ``name`` and samples are read if they are there.
 
-
-def inputs_of(
-    samples: list[Sample], extract: Callable[[list[Picture]], Inputs], folder: Path, key: str
-) -> Inputs:
-    """What ``extract`` gives of all samples. Chunks are kept in ``folder``; those that are there are read.
-
-    ``key`` says whatever else than the samples it depends on.
-    """
-    parts = []
-    for start in range(0, len(samples), _CHUNK):
-        chunk = samples[start : start + _CHUNK]
-        name = hashlib.sha256(f"{key} {chunk}".encode()).hexdigest()[:16]
-        path = folder / f"inputs-{name}.npy"
+        After a change of ``cxr_variants`` the folder has to be emptied.
+        """
+        path = self.folder / f"{name}-{key_of(samples)}.npy"
+        masks = path.with_suffix(".masks.npy")
         if not path.is_file():
-            _log.info("inputs of samples %d to %d of %d", start, start + _CHUNK, len(samples))
+            _log.info("reading %d pictures of %s", len(samples), name)
+            found = [self._read(sample) for sample in samples]
+            np.save(masks, np.stack([mask for _, mask in found]))
             part = path.with_suffix(".part.npy")
-            np.save(part, extract([sample.picture() for sample in chunk]))
+            np.save(part, np.stack([features for features, _ in found]))
             part.replace(path)
-        parts.append(np.load(path))
-    return np.concatenate(parts)
+        return Inputs(np.load(path, mmap_mode="r"), np.load(masks))
+
+
+def key_of(samples: list[Sample]) -> str:
+    """What tells one list of samples from another, in twelve hexadecimal digits."""
+    told = "\n".join(f"{s.film.path.name} {s.kind} {s.seed}" for s in samples)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+

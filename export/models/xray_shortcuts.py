@@ -1,4 +1,4 @@
-"""What an X-ray network could know without looking at the lungs: blackout and source tests.
+"""What an X-ray network could know without looking at the lungs: blackout, brightness and source tests.
 
 Results that stay when the lungs are blacked out are shortcuts (Maguolo and Nanni 2021); so are
 features that tell from which collection a film came (DeGrave et al. 2021).
@@ -6,7 +6,7 @@ features that tell from which collection a film came (DeGrave et al. 2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from export.data.cxr import COVID, NON_COVID, Film, Picture, read_lung_masks, read_picture
+from export.data.cxr import COVID, IEEE8023, NON_COVID, SIIM, Film, Picture, read_lung_masks, read_picture
 from export.data.cxr_variants import with_lungs_only, without_lungs
 from export.figures import auc, figure
-from export.models.xray_samples import FILM, Sample
-from export.models.xray_training import Inputs
+from export.models.xray_measures import LEFT_OUT, Answered, Figures
 from export.networks.lite import LiteTrunk
 from plugin.analysis.preprocess import resize
 from plugin.models.cards import Figure, ModelInput
@@ -92,20 +91,20 @@ def _with_margin(mask: Mask) -> Mask:
 
 def blackout_figures(
     films: list[Film],
+    everything: list[Film],
     spec: ModelInput,
     covid_of: Callable[[list[Picture]], Array],
     command: str,
 ) -> list[Figure]:
-    """AUC within ieee8023 with the lungs blacked out, and with everything else blacked out.
+    """AUC of the siim ``films`` with the lungs blacked out, and with everything else blacked out.
 
-    ``covid_of`` gives the COVID probability of the pictures of the frontal films of ieee8023, in
-    their order, by networks that did not see the patient.
+    ``covid_of`` gives the COVID probability of pictures of the ``films``, in their order, by networks
+    that did not see the patient. The lungs' masks are learnt from those among ``everything``.
     """
-    finder = LungFinder(films, spec)
-    frontal = [film for film in films if film.frontal and film.ieee8023]
-    pictures = [read_picture(film.path) for film in frontal]
-    masks = [_with_margin(finder.find(film.path)) for film in frontal]
-    labels = np.array([film.label == COVID for film in frontal], dtype=np.int64)
+    finder = LungFinder(everything, spec)
+    pictures = [read_picture(film.path) for film in films]
+    masks = [_with_margin(finder.find(film.path)) for film in films]
+    labels = np.array([film.label == COVID for film in films], dtype=np.int64)
     found = [
         figure(
             "Dice of the lung masks for the blackout",
@@ -113,23 +112,29 @@ def blackout_figures(
             np.ones(len(finder.dice), dtype=np.int64),
             finder.dice,
             [film.patient for film in finder.checked],
-            measured_on="films with masks of V7 Labs, patients left out",
+            measured_on=f"films of ieee8023 with masks of V7 Labs, {LEFT_OUT}",
             command=command,
         )
     ]
-    for name, blacken in (
-        ("AUC with the lungs blacked out", without_lungs),
-        ("AUC with all but the lungs blacked out", with_lungs_only),
+    for name, scores in (
+        ("AUC of the same films as they are, siim", covid_of(pictures)),
+        (
+            "AUC with the lungs blacked out, siim",
+            covid_of([without_lungs(p, m) for p, m in zip(pictures, masks, strict=True)]),
+        ),
+        (
+            "AUC with all but the lungs blacked out, siim",
+            covid_of([with_lungs_only(p, m) for p, m in zip(pictures, masks, strict=True)]),
+        ),
     ):
-        changed = [blacken(p, m) for p, m in zip(pictures, masks, strict=True)]
         found.append(
             figure(
                 name,
                 auc,
                 labels,
-                covid_of(changed),
-                [film.patient for film in frontal],
-                measured_on="frontal films of ieee8023, patients left out",
+                scores,
+                [film.patient for film in films],
+                measured_on=f"some films of siim-covid19, {LEFT_OUT}",
                 command=command,
                 remark="lung masks found by a classifier trained on those of V7 Labs",
             )
@@ -137,21 +142,58 @@ def blackout_figures(
     return found
 
 
-def source_figure(films: list[Film], pooled: Inputs, command: str) -> Figure:
-    """How well the network's pooled features (films, channels) tell ieee8023 from NIH.
+def floor_figures(answered: Answered, command: str) -> list[Figure]:
+    """What is no finding, and still tells something: mean brightness, the projection, the collection."""
+    make, where = Figures(answered, command), answered.where
+    covid, clear = where(SIIM, COVID), where(SIIM, NON_COVID)
+    chosen = np.flatnonzero(covid | clear)
+    brightness = np.zeros(len(answered.films))
+    for place in chosen:
+        brightness[place] = read_picture(answered.films[place].path).mean()
+    own = where(IEEE8023, COVID, NON_COVID)
+    view = np.array([film.view for film in answered.films])
+    portable, standing = own & np.char.startswith(view, "AP"), own & (view == "PA")
+    ieee = np.array([film.label == COVID for film in answered.films])
+    on = f"siim-covid19, {LEFT_OUT}"
+    return [
+        make.of("AUC of mean brightness alone, siim", auc, covid | clear, brightness, on, covid, ""),
+        make.area(
+            "AUC COVID-19 against other pneumonias, PA films alone",
+            standing & ieee,
+            standing & ~ieee,
+            "ieee8023, a source in no training of the class",
+        ),
+        make.area(
+            "AUC of telling AP from PA, COVID-19 films",
+            portable & ieee,
+            standing & ieee,
+            "ieee8023, a source in no training of the class",
+            "the ill lie in bed, so that some of it is illness",
+        ),
+        make.area(
+            "AUC of telling siim from rsna among films without pneumonia",
+            clear,
+            where("rsna", NON_COVID),
+            f"siim-covid19 and rsna, {LEFT_OUT}",
+            "by the COVID probability; 0.5 = it does not know the source",
+        ),
+    ]
 
-    Among NON-COVID films, by logistic regression, patients left out; 0.5 would be blind to it.
+
+def source_figure(films: Sequence[Film], pooled: npt.NDArray[np.float32], command: str) -> Figure:
+    """How well the pooled features (films, channels) of films without pneumonia tell siim from rsna.
+
+    By logistic regression, patients left out; 0.5 would be blind to it.
     """
-    chosen = np.array([film.label == NON_COVID for film in films])
-    source = np.array([film.ieee8023 for film in films])[chosen].astype(np.int64)
-    patients = np.array([film.patient for film in films])[chosen]
-    regression = LogisticRegression(C=1e-2, max_iter=500, class_weight="balanced")
+    source = np.array([film.source == SIIM for film in films], dtype=np.int64)
+    patients = np.array([film.patient for film in films])
+    regression = LogisticRegression(C=1e-3, max_iter=300, class_weight="balanced")
     scores = cross_val_predict(
         make_pipeline(StandardScaler(), regression),
-        pooled[chosen],
+        pooled,
         source,
         groups=patients,
-        cv=GroupKFold(5),
+        cv=GroupKFold(3),
         method="predict_proba",
     )[:, 1]
     return figure(
@@ -160,28 +202,7 @@ def source_figure(films: list[Film], pooled: Inputs, command: str) -> Figure:
         source,
         scores,
         patients.tolist(),
-        measured_on="NON-COVID films of ieee8023 and NIH, patients left out",
+        measured_on="NON-COVID films of siim-covid19 and rsna, patients left out",
         command=command,
-        remark="1 = the features know the collection, as they must where its pictures differ",
-    )
-
-
-def unseen_source_figure(samples: list[Sample], covid: Array, command: str) -> Figure:
-    """COVID-19 films against those of NIH, by the COVID probability (samples,) of networks that saw none.
-
-    A network that goes by the source alone cannot know what a source that it never saw should be.
-    """
-    chosen = np.array(
-        [s.kind == FILM and s.film.frontal and (s.label == COVID or not s.film.ieee8023) for s in samples]
-    )
-    films = [sample.film for sample, wanted in zip(samples, chosen, strict=True) if wanted]
-    return figure(
-        "AUC COVID against NIH, with NIH in no training",
-        auc,
-        np.array([film.label == COVID for film in films], dtype=np.int64),
-        covid[chosen],
-        [film.patient for film in films],
-        measured_on="COVID-19 films of ieee8023 and films of NIH, patients left out",
-        command=command,
-        remark="networks trained without any frontal film of NIH",
+        remark="1 = the features know the collection; the class never learns from rsna",
     )

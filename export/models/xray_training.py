@@ -1,9 +1,11 @@
-"""Training of the X-ray networks: a regression on a frozen trunk's features, or the whole from pixels."""
+"""Training of the X-ray networks: opacities from one collection with both classes, rejection from all."""
 
 from __future__ import annotations
 
 import copy
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,155 +13,172 @@ import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import WeightedRandomSampler
 
-from export.networks.attention import AttentionClassifier
+from export.models.xray_samples import Inputs
+from export.networks.opacity import OpacityNetwork
 
 _log = logging.getLogger(__name__)
 Array = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-Inputs = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A logistic regression on the frozen trunk's pooled features.
-
-    ``regularisation`` is its C; ``groups`` are numbers of successive features, each group of which counts
-    alike in the penalty, however many they are.
-    """
-
-    regularisation: float = 1e-3
-    groups: tuple[int, ...] = ()
+Mask = npt.NDArray[np.bool_]
+_LOG_EVERY = 40
+_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a whole network is trained: ``epochs`` of ``draws`` samples each.
+    """How a network is trained, but for its front.
 
-    ``mix``: alpha of mix-up (Zhang et al. 2018); 0 for none. ``average``: decay of the running average of
-    the weights, ``norm_momentum`` that of batch normalisation's, each to suit the number of steps.
+    ``rate`` is that of ImageNet's weights, 0 for none, ``fresh`` that of the new layers. ``boxes`` weighs the
+    map's loss. ``average``: decay of the running average of the weights, which is what stays.
     """
 
     epochs: int
-    draws: int
+    rate: float
+    fresh: float
     batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    mix: float = 0.2
+    weight_decay: float = 2e-2
+    smoothing: float = 0.05
+    boxes: float = 1.0
     average: float = 0.99
-    norm_momentum: float = 0.01
 
 
 @dataclass(frozen=True)
-class Examples:
-    """What is learnt from: ``inputs`` with labels (n,), indices of classes, and weights (n,).
+class Answers:
+    """What a network says of n samples: ``film`` (n,) its logit, not calibrated, and ``reject`` (n,);
 
-    ``inputs`` are a frozen trunk's pooled features (n, channels), or pictures (n, 1, H, W).
+    ``places`` (n, h, w) the map's logits; ``pooled`` (n, channels) the features of the rejection.
     """
 
-    inputs: Inputs
-    labels: Labels
-    weights: Array
-
-    def only(self, chosen: npt.NDArray[np.bool_]) -> Examples:
-        """Those that are ``chosen`` (n,)."""
-        return Examples(self.inputs[chosen], self.labels[chosen], self.weights[chosen])
+    film: Array
+    reject: Array
+    places: npt.NDArray[np.float32]
+    pooled: npt.NDArray[np.float32]
 
 
-def _probe(network: AttentionClassifier, examples: Examples, probe: Probe) -> None:
-    """Set the classifier of ``network`` to the logistic regression on its pooled features."""
-    scaler = StandardScaler().fit(examples.inputs)
-    groups = probe.groups or examples.inputs.shape[1:]
-    gain = np.concatenate([np.full(count, np.sqrt(max(groups) / count)) for count in groups])
-    regression = LogisticRegression(C=probe.regularisation, max_iter=500)
-    values = (scaler.transform(examples.inputs) * gain).astype(np.float32)
-    regression.fit(values, examples.labels, sample_weight=examples.weights)
-    slope = regression.coef_ * gain / scaler.scale_
-    offset = regression.intercept_ - slope @ scaler.mean_
-    with torch.no_grad():
-        network.evidence.weight.copy_(torch.from_numpy(slope)[:, :, None, None])
-        network.bias.copy_(torch.from_numpy(offset))
+def answers(network: OpacityNetwork, features: npt.NDArray[np.float16]) -> Answers:
+    """Read what the frozen part gave of n pictures."""
+    parts: list[tuple[Tensor, ...]] = []
+    with torch.inference_mode():
+        for start in range(0, len(features), _BATCH):
+            film, places, pooled = network.eval().read(_tensor(features[start : start + _BATCH]))
+            parts.append((film, network.reject(pooled)[:, 0], places, pooled))
+    film, reject, places, pooled = (torch.cat(found).numpy() for found in zip(*parts, strict=True))
+    return Answers(film.astype(np.float64), reject.astype(np.float64), places, pooled)
 
 
-def _colours(pictures: torch.Tensor) -> torch.Tensor:
-    """(N, 1, H, W) repeated to the three channels of a picture."""
-    return pictures.float().expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+def _tensor(features: npt.NDArray[np.float16]) -> Tensor:
+    return torch.from_numpy(np.asarray(features, np.float32)).contiguous(memory_format=torch.channels_last)
 
 
-def _train(network: AttentionClassifier, examples: Examples, schedule: Schedule, seed: int) -> None:
-    """Train the whole network by weighted draws of samples.
+def loss_of(
+    film: Tensor, places: Tensor, target: Tensor, masks: Tensor, *, negative: float, boxes: float
+) -> Tensor:
+    """Cross entropy of the films, and cross entropy and Dice of the map against the boxes.
 
-    What stays is the running average of the weights, which generalises better than the last step's.
+    ``film`` and ``target`` (n,), ``places`` and ``masks`` (n, h, w). ``negative`` weighs films without
+    opacities, so that both kinds weigh alike. A film with opacities and no box tells nothing of where.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    weight = target + (1 - target) * negative
+    whole = functional.binary_cross_entropy_with_logits(film, target, weight=weight)
+    told = ((masks.amax(dim=(1, 2)) > 0) | (target < 0.5)).float()[:, None, None]
+    each = functional.binary_cross_entropy_with_logits(places, masks, reduction="none")
+    inside = torch.sigmoid(places) * told
+    dice = (2 * (inside * masks).sum() + 1) / (inside.sum() + (masks * told).sum() + 1)
+    return whole + boxes * ((each * told).mean() + 0.5 * (1 - dice))
+
+
+def train_opacity(
+    start: OpacityNetwork,
+    views: Sequence[Inputs],
+    target: npt.NDArray[np.float32],
+    chosen: npt.NDArray[np.int64],
+    schedule: Schedule,
+    seed: int,
+) -> OpacityNetwork:
+    """A trained copy of ``start``, ready to infer.
+
+    Each of the ``chosen`` films is seen once an epoch, in one of the ``views`` by chance.
+    """
     torch.manual_seed(seed)
-    network.to(device, memory_format=torch.channels_last).train()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = schedule.norm_momentum
-    settings = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
-    optimiser = torch.optim.AdamW(network.parameters(), **settings)
-    steps = schedule.epochs * (schedule.draws // schedule.batch)
-    decay = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.learning_rate, steps)
-    sampler = WeightedRandomSampler(examples.weights.tolist(), schedule.draws)
-    mix = torch.distributions.Beta(schedule.mix, schedule.mix) if schedule.mix else None
+    draw = np.random.default_rng(seed)
+    network = copy.deepcopy(start).to(memory_format=torch.channels_last).train()
+    network.front.requires_grad_(requires_grad=False)
+    for part in (network.back, network.head):
+        part.requires_grad_(requires_grad=schedule.rate > 0)
+    steps = schedule.epochs * (len(chosen) // schedule.batch)
+    optimiser, decay = _optimiser(network, schedule, steps)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
-    for epoch in range(schedule.epochs):
-        drawn, losses = np.array(list(sampler)), []
-        for start in range(0, schedule.draws - schedule.batch + 1, schedule.batch):
-            chosen = drawn[start : start + schedule.batch]
-            inputs = _colours(torch.from_numpy(examples.inputs[chosen]).to(device))
-            targets = torch.from_numpy(examples.labels[chosen]).to(device)
-            share = float(mix.sample()) if mix else 1.0
-            other = torch.randperm(len(chosen), device=device)
-            logits, _ = network(share * inputs + (1 - share) * inputs[other])
-            loss = share * functional.cross_entropy(logits, targets)
-            loss = loss + (1 - share) * functional.cross_entropy(logits, targets[other])
+    positive = float(target[chosen].sum())
+    negative = positive / (len(chosen) - positive)
+    begun, losses = time.monotonic(), []
+    for _epoch in range(schedule.epochs):
+        order = draw.permutation(chosen)
+        for number in range(len(chosen) // schedule.batch):
+            batch = order[number * schedule.batch : (number + 1) * schedule.batch]
+            seen = [views[index] for index in draw.integers(0, len(views), len(batch))]
+            pairs = list(zip(seen, batch, strict=True))
+            film, places, _ = network.read(_tensor(np.stack([v.features[place] for v, place in pairs])))
+            masks = torch.from_numpy(np.stack([v.masks[place] for v, place in pairs])).float() / 255
+            wanted = torch.from_numpy(target[batch])
+            wanted = wanted * (1 - schedule.smoothing) + schedule.smoothing / 2
+            loss = loss_of(film, places, wanted, masks, negative=negative, boxes=schedule.boxes)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             decay.step()
             average.update_parameters(network)
             losses.append(loss.item())
-        _log.info("epoch %d of %d: loss %.3f", epoch + 1, schedule.epochs, np.mean(losses))
-    network.load_state_dict(average.module.state_dict())
-    network.cpu().eval()
+            if len(losses) % _LOG_EVERY == 0:
+                left = (time.monotonic() - begun) / len(losses) * (steps - len(losses))
+                recent = float(np.mean(losses[-_LOG_EVERY:]))
+                _log.info("step %d of %d: loss %.3f, %.0f s left", len(losses), steps, recent, left)
+    trained: OpacityNetwork = average.module
+    return trained.eval()
 
 
-def predict(network: AttentionClassifier, inputs: Inputs, batch: int = 64) -> Array:
-    """Logits (n, classes) from pooled features or pictures."""
-    classifier = network.eval()
-    parts = []
-    with torch.inference_mode():
-        for values in torch.from_numpy(inputs).split(batch):
-            if values.ndim == 2:
-                logits = classifier.evidence(values[:, :, None, None])[:, :, 0, 0] + classifier.bias
-            else:
-                logits, _ = classifier(_colours(values))
-            parts.append(logits.numpy())
-    return np.concatenate(parts).astype(np.float64)
+def _optimiser(
+    network: OpacityNetwork, schedule: Schedule, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    old = [*network.back.parameters(), *network.head.parameters()]
+    known = {id(parameter) for parameter in [*old, *network.front.parameters(), *network.reject.parameters()]}
+    new = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    groups = [{"params": new, "lr": schedule.fresh}]
+    if schedule.rate > 0:
+        groups.append({"params": old, "lr": schedule.rate})
+    optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
+    rates = [group["lr"] for group in groups]
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps, pct_start=0.15)
 
 
-def pooled(trunk: nn.Module, inputs: Inputs, batch: int = 64) -> Inputs:
-    """The trunk's pooled features (n, channels) from pictures, or as they are given."""
-    if inputs.ndim == 2:
-        return inputs
-    with torch.inference_mode():
-        parts = torch.from_numpy(inputs).split(batch)
-        return np.concatenate([trunk(_colours(part)).mean(dim=(2, 3)).numpy() for part in parts])
+def fit_rejection(
+    pooled: npt.NDArray[np.float32], rejected: Mask, weights: Array, regularisation: float = 1e-2
+) -> nn.Linear:
+    """A logistic regression on the pooled features (n, channels) as a layer; ``weights`` (n,)."""
+    scaler = StandardScaler().fit(pooled)
+    regression = LogisticRegression(C=regularisation, max_iter=300)
+    regression.fit(scaler.transform(pooled).astype(np.float32), rejected, sample_weight=weights)
+    slope = regression.coef_ / scaler.scale_
+    layer = nn.Linear(pooled.shape[1], 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(slope))
+        layer.bias.copy_(torch.from_numpy(regression.intercept_ - slope @ scaler.mean_))
+    return layer
 
 
-def fit(
-    start: AttentionClassifier, examples: Examples, how: Probe | Schedule, seed: int
-) -> AttentionClassifier:
-    """A trained copy of ``start``, ready to infer."""
-    network = copy.deepcopy(start).eval()
-    if isinstance(how, Probe):
-        _probe(network, examples, how)
-    else:
-        _train(network, examples, how, seed)
-    return network
+def fit_calibration(film: Array, opacity: Mask) -> tuple[float, float]:
+    """Scale and offset that make ``film`` (n,) the logit of ``opacity`` at equal numbers with and without."""
+    regression = LogisticRegression(C=1e6, class_weight="balanced").fit(film[:, None], opacity)
+    return float(regression.coef_[0, 0]), float(regression.intercept_[0])
+
+
+def fit_floor(places: npt.NDArray[np.float32], masks: npt.NDArray[np.uint8]) -> float:
+    """The logit of the map (n, h, w) above which places fit the boxes best (mean Dice over films)."""
+    boxes = masks > 127
+    candidates = np.arange(-3.0, 1.01, 0.1)
+    both = [2 * ((places > c) & boxes).sum(axis=(1, 2)) for c in candidates]
+    total = [(places > c).sum(axis=(1, 2)) + boxes.sum(axis=(1, 2)) for c in candidates]
+    dice = [float((b / t).mean()) for b, t in zip(both, total, strict=True)]
+    return round(float(candidates[int(np.argmax(dice))]), 2)
