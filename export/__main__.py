@@ -19,8 +19,10 @@ from plugin.models.lineup import ROLES, default_model
 
 _log = logging.getLogger("export")
 #: Files with tables between marks.
-_TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "README.md")
-_MARKS = re.compile(r"(<!-- (figures|all figures|precision) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+_TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "figures.md")
+_MARKS = re.compile(r"(<!-- ([a-z -]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+#: How many figures of a model, the first of its card, tell most of it.
+_HEADLINES = 4
 
 
 def evaluate(model: Model) -> None:
@@ -33,15 +35,21 @@ def evaluate(model: Model) -> None:
 
 
 def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
-    """Fill in what stands between ``<!-- figures -->`` (of the models that are read with where nothing else
-    is set), ``<!-- all figures -->`` and ``<!-- precision -->`` in files that exist."""
+    """Fill in what stands between marks in files that exist.
+
+    ``<!-- figures -->``: the first figures of the models that are read with where nothing else is set.
+    ``<!-- xray classify -->`` and so on: all figures of the models of a modality and task.
+    ``<!-- precision -->``: what float16 and int8 cost. Raises KeyError where a mark has no table.
+    """
     cards = [read_card(path.parent) for path in sorted(ONNX_MODELS.glob("*/card.json"))]
     defaults = {default_model(role, cards) for role in ROLES}
     tables = {
-        "figures": table([card for card in cards if card.name in defaults]),
-        "all figures": table(cards),
+        "figures": table([card for card in cards if card.name in defaults], most=_HEADLINES),
         "precision": precision_table(read_reports()),
     }
+    for role in ROLES:
+        own = [card for card in cards if (card.modality, card.task) == (role.modality, role.task)]
+        tables[f"{role.modality} {role.task}"] = table(own)
     for file in files:
         if file.is_file():
             text = file.read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ Statistic = Callable[[Labels, Array], float]
 
 def auc(labels: Labels, scores: Array) -> float:
     """Area under the ROC curve of binary labels; NaN where only one class is present."""
-    if labels.min() == labels.max():
+    if labels.size == 0 or labels.min() == labels.max():
         return float("nan")
     return float(roc_auc_score(labels, scores))
 

@@ -45,14 +45,14 @@ def write_measured(name: str, measured: Measured) -> Path:
     return path
 
 
-def table(cards: Iterable[Card]) -> str:
-    """The figures on the cards as a Markdown table."""
+def table(cards: Iterable[Card], most: int | None = None) -> str:
+    """The figures on the cards, or the ``most`` first of each, as a Markdown table."""
     lines = [
         "| Model | Figure | Value | 95 % interval | n | Measured on |",
         "|---|---|---|---|---|---|",
     ]
     for card in cards:
-        for row in (*card.figures, *card.shortcut_checks):
+        for row in (*card.figures, *card.shortcut_checks)[:most]:
             value = "undefined" if row.value is None else f"{row.value:.3f}"
             span = "" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
             lines.append(f"| {card.name} | {row.name} | {value} | {span} | {row.n} | {row.measured_on} |")

@@ -14,7 +14,8 @@ from torch import nn
 from export.data import ct
 from export.data.ct_projections import HIGH, LOW
 from export.data.ct_segment import load_set
-from export.data.cxr import COVID, REJECTION
+from export.data.cxr import COVID, IEEE8023, REJECTION, SIIM, UNSURE, Film, read_films, read_picture
+from export.data.cxr import folds as film_folds
 from export.figures import Array, Labels, Statistic, auc, rate_at_least
 from export.models import Model
 from export.models.ct_finetune import normalised, to_input
@@ -22,9 +23,6 @@ from export.models.ct_projection import ProjectionModel, folds_of
 from export.models.ct_segment import SegmentModel
 from export.models.ct_segment_measure import SMALLEST_FINDINGS_ML, dice
 from export.models.xray import FOLDS, XrayModel
-from export.models.xray_measures import Table
-from export.models.xray_measures import fold_of as films_fold_of
-from export.models.xray_samples import FILM, Sample
 from export.paths import ONNX_MODELS
 from export.precision import Bench, Cases, Study
 from export.precision_report import PRECISIONS, Precision
@@ -53,16 +51,19 @@ class XrayStudy:
     card: Card
 
     def __post_init__(self) -> None:
-        self.films = [sample for sample in self.model.samples() if sample.kind == FILM]
-        fold = films_fold_of(self.films, FOLDS)
-        self.others = {part: np.flatnonzero(fold != part) for part in self.parts}
-        self.samples = [film for film, own in zip(self.films, fold, strict=True) if own in self.parts]
-        self.out = fold[np.isin(fold, self.parts)]
-        shape = (len(self.samples), len(self.card.outputs[0].classes))
+        films = [film for film in read_films() if film.source in (SIIM, IEEE8023) or not film.frontal]
+        fold = film_folds(films, FOLDS)
+        own = np.isin(fold, self.parts)
+        self.others = {
+            part: [f for f, out in zip(films, fold, strict=True) if out != part] for part in self.parts
+        }
+        self.films = [film for film, wanted in zip(films, own, strict=True) if wanted]
+        self.out = fold[own]
+        shape = (len(self.films), len(self.card.outputs[0].classes))
         self.answers: dict[Precision, Array] = {p: np.zeros(shape) for p in PRECISIONS}
 
-    def _prepared(self, sample: Sample) -> FloatArray:
-        return prepare(self.card.input, sample.picture())
+    def _prepared(self, film: Film) -> FloatArray:
+        return prepare(self.card.input, read_picture(film.path))
 
     @property
     def parts(self) -> Sequence[int]:
@@ -76,31 +77,32 @@ class XrayStudy:
     def calibration(self, part: int) -> FloatArray:
         """Films of the other folds."""
         draw = np.random.default_rng(part)
-        chosen = draw.choice(self.others[part], CALIBRATION, replace=False)
-        return np.stack([self._prepared(self.films[place]) for place in chosen])
+        chosen = draw.choice(len(self.others[part]), CALIBRATION, replace=False)
+        return np.stack([self._prepared(self.others[part][place]) for place in chosen])
 
     def read(self, part: int, bench: Bench) -> None:
         """All films of the fold."""
         for place in np.flatnonzero(self.out == part):
-            for precision, found in bench.predict(self._prepared(self.samples[place])[None]).items():
+            for precision, found in bench.predict(self._prepared(self.films[place])[None]).items():
                 self.answers[precision][place] = found[0]
 
     def figures(self) -> list[Cases]:
         """AUC of COVID and of REJECTION, and frontal films rejected at the card's operating point."""
-        table = Table(self.samples, self.answers["float32"], "")
+        labels = np.array([film.label for film in self.films])
+        siim = np.array([film.source == SIIM for film in self.films]) & (labels != UNSURE)
+        frontal, everything = labels != REJECTION, np.ones(len(labels), bool)
         limit = rate_at_least(_threshold(self.card, "REJECTION"), 0)
         rows = (
-            ("AUC COVID against NON-COVID, ieee8023", auc, table.frontal & table.ieee8023, COVID),
-            ("AUC COVID against NON-COVID, pooled", auc, table.frontal, COVID),
-            ("AUC REJECTION against frontal", auc, table.films, REJECTION),
-            ("frontal films rejected", limit, table.frontal, REJECTION),
+            ("AUC typical COVID-19 against no pneumonia, siim", auc, siim, COVID),
+            ("AUC REJECTION against frontal", auc, everything, REJECTION),
+            ("frontal films rejected", limit, frontal, REJECTION),
         )
         return [
             Cases(
                 name=name,
                 statistic=statistic,
-                labels=(table.labels[chosen] == positive).astype(np.int64),
-                patients=table.patients[chosen].tolist(),
+                labels=(labels[chosen] == positive).astype(np.int64),
+                patients=[film.patient for film, own in zip(self.films, chosen, strict=True) if own],
                 scores={p: found[chosen, positive] for p, found in self.answers.items()},
                 measured_on="films as they are, patients left out",
             )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the export side needs PyTorch")
-pytest.importorskip("monai", reason="the export side needs MONAI")
 pytest.importorskip("sklearn", reason="the export side needs scikit-learn")
 
 from export.data import cxr
 from export.data.cxr_variants import SPOILED, everyday, with_lungs_only, without_lungs
-from export.models import xray_measures, xray_samples
 from export.paths import data_folder
 
 
@@ -40,32 +39,34 @@ def test_no_patient_is_in_two_folds() -> None:
         assert len({int(f) for f, film in zip(fold, films, strict=True) if film.patient == patient}) == 1
     for index in range(5):
         labels = {film.label for f, film in zip(fold, films, strict=True) if f == index}
-        assert labels == {0, 1, 2}
+        assert labels == {cxr.COVID, cxr.NON_COVID, cxr.REJECTION, cxr.UNSURE}
 
 
-def test_variants_of_a_film_are_left_out_with_it() -> None:
-    samples = xray_samples.plan(_films(), variants=1, spoiled=1)
-    fold = xray_measures.fold_of(samples, 5)
-    by_patient: dict[str, set[int]] = {}
-    for sample, index in zip(samples, fold, strict=True):
-        by_patient.setdefault(sample.film.patient, set()).add(int(index))
-    assert all(len(indices) == 1 for indices in by_patient.values())
+def test_every_film_knows_its_collection_and_boxes_lie_on_films_with_opacities() -> None:
+    films = _films()
+    assert {film.source for film in films if film.frontal} == {
+        cxr.SIIM,
+        cxr.IEEE8023,
+        cxr.NIH,
+        *cxr.UNSEEN,
+    }
+    boxed = [film for film in films if film.boxes]
+    assert len(boxed) > 3000
+    assert {film.source for film in boxed} == {cxr.SIIM}
+    assert {film.label for film in boxed} == {cxr.COVID, cxr.UNSURE}
 
 
-def test_groups_weigh_as_told() -> None:
-    samples = xray_samples.plan(_films(), variants=0, spoiled=1)
-    weight = xray_samples.weights(samples)
-    groups = np.array([sample.group for sample in samples])
-    totals = {group: weight[groups == group].sum() for group in xray_samples.GROUP_WEIGHTS}
-    for group, share in xray_samples.GROUP_WEIGHTS.items():
-        expected = share / xray_samples.GROUP_WEIGHTS["COVID"]
-        assert totals[group] / totals["COVID"] == pytest.approx(expected)
+def test_the_mask_of_a_box_is_255_inside() -> None:
+    film = cxr.Film(Path("none"), cxr.COVID, cxr.SIIM, "", "", "", boxes=((0.25, 0.5, 0.5, 1.0),))
+    mask = cxr.box_mask(film, 8, 16)
+    assert mask[4:, 4:8].min() == 255
+    assert int((mask > 0).sum()) == 4 * 4
 
 
 def test_lung_masks_fit_their_films() -> None:
     if find_spec("torchxrayvision") is None:
         pytest.skip("the lung masks come from the wheel torchxrayvision")
-    films = [film for film in _films() if film.label == cxr.COVID][:20]
+    films = [film for film in _films() if film.label == cxr.COVID and film.source == cxr.IEEE8023][:20]
     masks = cxr.read_lung_masks(films)
     assert len(masks) == 20
     for film in films:
@@ -74,9 +75,24 @@ def test_lung_masks_fit_their_films() -> None:
 
 
 def test_everyday_variants_are_seeded(picture: cxr.Picture) -> None:
-    assert np.array_equal(everyday(3)(picture), everyday(3)(picture))
-    assert not np.array_equal(everyday(3)(picture), everyday(4)(picture))
-    assert everyday(3)(picture).dtype == np.uint8
+    mask = np.zeros_like(picture)
+    first, again, other = (everyday(picture, mask, seed, 128)[0] for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.dtype == np.uint8
+    assert first.shape == (128, 128)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_boxes_follow_a_variants_geometry(seed: int) -> None:
+    """A bright square is where its mask says, whatever was done to the film."""
+    film = np.full((160, 200), 60, np.uint8)
+    mask = np.zeros_like(film)
+    film[60:100, 50:90], mask[60:100, 50:90] = 200, 255
+    changed, moved = everyday(film, mask, seed, 128)
+    inside, outside = changed[moved > 250], changed[moved == 0]
+    assert inside.size > 300
+    assert np.median(inside) > np.median(outside) + 40
 
 
 @pytest.mark.parametrize("kind", SPOILED)

@@ -33,14 +33,3 @@ def test_trunk_is_the_wheels_network() -> None:
     with torch.inference_mode():
         expected = whole.extract_features(picture)
         torch.testing.assert_close(lite.LiteTrunk(0, (64, 64)).eval()(picture), expected)
-
-
-def test_two_depths_of_the_picture_and_its_mirror_image() -> None:
-    trunk = lite.TwoScaleTrunk((64, 64)).eval()
-    picture = torch.rand(1, 3, 64, 64)
-    with torch.inference_mode():
-        features, mirrored = trunk(picture), trunk(picture.flip(3))
-        last = (trunk.lite(picture) + trunk.lite(picture.flip(3)).flip(3)) / 2
-    assert features.shape == (1, sum(trunk.GROUPS), 2, 2)
-    torch.testing.assert_close(features[:, trunk.GROUPS[0] :], last)
-    torch.testing.assert_close(mirrored, features.flip(3))

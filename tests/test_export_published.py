@@ -40,7 +40,6 @@ def _answering(network: AttentionClassifier) -> AttentionClassifier:
 @pytest.mark.parametrize(
     ("build", "size", "classes", "millions"),
     [
-        (published.xray_b5, 456, 3, 28.3),
         (published.ct_b4, 512, 2, 17.5),
     ],
 )

@@ -1,4 +1,4 @@
-"""The X-ray networks' training on films made here: cached inputs, probe, training from pixels, figures."""
+"""The X-ray network's training on films made here: what is read once, what is learnt, where, and figures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("torch", reason="the export side needs PyTorch")
-pytest.importorskip("monai", reason="the export side needs MONAI")
 pytest.importorskip("sklearn", reason="the export side needs scikit-learn")
+pytest.importorskip("efficientnet_lite_pytorch", reason="needs the EfficientNet-Lite wheels")
 
 import torch
+from scipy.special import expit, softmax
 
-from export.data.cxr import CLASSES, Film
-from export.models import xray_measures, xray_samples, xray_shortcuts, xray_training
-from export.networks.attention import AttentionClassifier
-from export.networks.lite import MEAN, STD, TwoScaleTrunk, two_scale_classifier
-from export.networks.published import efficientnet_classifier
+from export.data.cxr import COVID, IEEE8023, NON_COVID, REJECTION, SIIM, UNSURE, Film
+from export.models import xray_measures, xray_samples, xray_training
+from export.models.xray_samples import Sample
+from export.networks.lite import MEAN, STD
+from export.networks.opacity import OpacityNetwork, b5, lite0
 from plugin.models.cards import Equalise, ModelInput, Resize
 from plugin.models.network import prepare
 
@@ -34,128 +35,214 @@ SPEC = ModelInput(
 )
 
 
-def _lite() -> AttentionClassifier:
-    return two_scale_classifier((SIZE, SIZE), len(CLASSES))
+def _film(path: Path, label: int = COVID, source: str = SIIM, patient: str = "p") -> Film:
+    return Film(path, label, source, patient, "", "")
+
+
+@pytest.fixture
+def network() -> OpacityNetwork:
+    torch.manual_seed(0)
+    return lite0((SIZE, SIZE)).eval()
 
 
 @pytest.fixture
 def films(tmp_path: Path) -> list[Film]:
-    """Twenty films of stripes: along rows, along columns, or none; sources as in the real data."""
+    """Forty films of noise, half with a bright striped square in one of four corners, boxed."""
     draw = np.random.default_rng(0)
     found = []
-    row, column = np.mgrid[:96, :80]
-    for index in range(20):
-        label = index % 3
-        stripes = (np.sin(row / 3), np.sin(column / 3), np.zeros((96, 80)))[label]
-        values = 120 + 80 * stripes + draw.normal(0, 10, (96, 80))
+    for index in range(40):
+        values = draw.normal(100, 15, (SIZE, SIZE))
+        label, boxes = (COVID, NON_COVID)[index % 2], ()
+        if label == COVID:
+            top, left = 32 * (index // 2 % 2), 32 * (index // 4 % 2)
+            values[top : top + 32, left : left + 32] += 90 * (np.arange(32) % 8 < 4)
+            boxes = ((left / SIZE, top / SIZE, (left + 32) / SIZE, (top + 32) / SIZE),)
         path = tmp_path / f"{index}.png"
         Image.fromarray(values.clip(0, 255).astype(np.uint8)).save(path)
-        source = "ieee8023" if index % 2 else "elsewhere"
-        found.append(Film(path, label, source, f"patient {index // 2}", "", ""))
+        film = _film(path, label, patient=f"patient {index}")
+        found.append(dataclasses.replace(film, boxes=boxes))
     return found
 
 
-def _examples(
-    films: list[Film], trunk: torch.nn.Module | None, folder: Path
-) -> tuple[list[xray_samples.Sample], xray_training.Examples]:
-    samples = xray_samples.plan(films, variants=1, spoiled=0)
-    extract = xray_samples.extractor(trunk, SPEC, folder)
-    inputs = xray_samples.inputs_of(samples, extract, folder, "key")
-    labels = np.array([sample.label for sample in samples])
-    return samples, xray_training.Examples(inputs, labels, xray_samples.weights(samples))
+@pytest.fixture
+def reader(network: OpacityNetwork, tmp_path: Path) -> xray_samples.Reader:
+    return xray_samples.Reader(network.front, SPEC, tmp_path)
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_cached_inputs_give_the_networks_own_logits(
-    *, frozen: bool, films: list[Film], tmp_path: Path
+def test_what_was_kept_gives_the_networks_own_answer(
+    network: OpacityNetwork, films: list[Film], reader: xray_samples.Reader
 ) -> None:
-    network = _lite().eval()
-    torch.nn.init.normal_(network.evidence.weight)
-    _, examples = _examples(films, network.trunk if frozen else None, tmp_path)
-    cached = xray_training.predict(network, examples.inputs[:4])
+    torch.nn.init.normal_(network.whole.weight)
+    kept = reader.inputs("siim", xray_samples.view(films[:4], 0))
+    found = xray_training.answers(network, kept.features)
     pictures = [np.asarray(Image.open(film.path)) for film in films[:4]]
     with torch.inference_mode():
-        whole = network(torch.from_numpy(np.stack([prepare(SPEC, p) for p in pictures])))[0].numpy()
-    np.testing.assert_allclose(cached, whole, atol=0.01 * np.abs(whole).max())
+        logits, attention = network(torch.from_numpy(np.stack([prepare(SPEC, p) for p in pictures])))
+    whole = torch.softmax(logits, dim=1)[:, COVID].numpy()
+    np.testing.assert_allclose(expit(found.film) * (1 - expit(found.reject)), whole, atol=0.02)
+    np.testing.assert_allclose(found.places, attention[:, 0].numpy(), atol=0.02)
 
 
-def test_inputs_are_made_once(films: list[Film], tmp_path: Path) -> None:
-    samples, examples = _examples(films, _lite().trunk, tmp_path)
-
-    def refuse(_pictures: object) -> xray_training.Inputs:
-        raise AssertionError("the cache was not read")
-
-    assert np.array_equal(xray_samples.inputs_of(samples, refuse, tmp_path, "key"), examples.inputs)
-
-
-def test_a_probe_learns_the_stripes_and_leaves_the_trunk(films: list[Film], tmp_path: Path) -> None:
-    start = _lite().eval()
-    _, examples = _examples(films, start.trunk, tmp_path)
-    network = xray_training.fit(start, examples, xray_training.Probe(groups=TwoScaleTrunk.GROUPS), seed=0)
-    logits = xray_training.predict(network, examples.inputs)
-    assert (logits.argmax(axis=1) == examples.labels).mean() >= 0.8
-    for before, after in zip(start.trunk.parameters(), network.trunk.parameters(), strict=True):
-        assert torch.equal(before, after)
+def test_pictures_are_read_once(films: list[Film], reader: xray_samples.Reader) -> None:
+    samples = xray_samples.view(films[:3], 1)
+    first = reader.inputs("siim", samples)
+    for film in films[:3]:
+        film.path.unlink()
+    again = reader.inputs("siim", samples)
+    assert np.array_equal(first.features, again.features)
+    assert np.array_equal(first.masks, again.masks)
 
 
-def test_groups_weigh_alike_whatever_their_size() -> None:
-    draw = np.random.default_rng(3)
-    labels = np.arange(300) % 3
-    small, large = labels[:, None] + draw.normal(0, 1, (300, 2)), draw.normal(0, 1, (300, 98))
-    large[:, 0] += labels
-    inputs = np.concatenate([small, large], axis=1).astype(np.float32)
-    examples = xray_training.Examples(inputs, labels, np.ones(300))
+def test_class_and_rejection_do_not_compete(network: OpacityNetwork) -> None:
+    """However sure the rejection, the odds of the class are those of the film's logit."""
+    picture = torch.rand(1, 3, SIZE, SIZE)
     shares = []
-    for groups in ((), (2, 98)):
-        network = AttentionClassifier(torch.nn.Identity(), 100, 3)
-        how = xray_training.Probe(regularisation=1e-4, groups=groups)
-        weight = xray_training.fit(network, examples, how, seed=0).evidence.weight.detach().abs()
-        shares.append(float(weight[:, :2].sum() / weight.sum()))
-    assert shares[1] > 1.2 * shares[0]
+    for bias in (-3.0, 0.0, 3.0):
+        torch.nn.init.constant_(network.reject.bias, bias)
+        with torch.inference_mode():
+            found = softmax(network(picture)[0].numpy().astype(np.float64), axis=1)[0]
+        assert found[REJECTION] == pytest.approx(expit(bias), abs=1e-5)
+        shares.append(found[COVID] / found[NON_COVID])
+    assert shares == pytest.approx([shares[0]] * 3, rel=1e-4)
 
 
-def test_training_from_pixels_changes_the_whole_network(films: list[Film], tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    start = efficientnet_classifier("efficientnet-b0", 3, pretrained=False).eval()
-    _, examples = _examples(films, None, tmp_path)
-    schedule = xray_training.Schedule(epochs=2, draws=32, batch=8)
-    network = xray_training.fit(start, examples, schedule, seed=0)
-    assert np.isfinite(xray_training.predict(network, examples.inputs)).all()
-    parts = zip(start.trunk.parameters(), network.trunk.parameters(), strict=True)
-    assert all(not torch.equal(before, after) for before, after in parts)
+def test_the_published_network_has_the_same_outputs() -> None:
+    pytest.importorskip("monai", reason="the published networks need MONAI")
+    network = b5((SIZE, SIZE)).eval()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert parameters / 1e6 == pytest.approx(28.5, abs=0.3)
+    with torch.inference_mode():
+        logits, attention = network(torch.rand(1, 3, SIZE, SIZE))
+    assert logits.shape == (1, 3)
+    assert attention.shape == (1, 1, SIZE // 16, SIZE // 16)
 
 
-def test_measure_of_perfect_and_of_blind_logits(films: list[Film]) -> None:
-    samples = xray_samples.plan(films, variants=0, spoiled=1)
-    labels = np.array([sample.label for sample in samples])
-    perfect = xray_measures.measure(samples, 8.0 * np.eye(3)[labels], "none")
-    by_name = {found.name: found.value for found in perfect.figures}
-    assert by_name["AUC COVID against NON-COVID, ieee8023"] == 1.0
-    assert by_name["AUC REJECTION against frontal"] == 1.0
-    assert by_name["frontal films rejected"] == 0.0
-    assert by_name["REJECTION rejected"] == 1.0
-    blind = xray_measures.measure(samples, np.zeros((len(samples), 3)), "none")
-    assert {f.name: f.value for f in blind.figures}["AUC REJECTION against frontal"] == 0.5
+def test_training_finds_the_squares_and_where_they_are(
+    network: OpacityNetwork, films: list[Film], reader: xray_samples.Reader
+) -> None:
+    inputs = reader.inputs("siim", xray_samples.view(films, 0))
+    target = np.array([film.label == COVID for film in films], dtype=np.float32)
+    learn, left_out = np.arange(32), np.arange(32, 40)
+    front = [parameter.clone() for parameter in network.front.parameters()]
+    back = [parameter.clone() for parameter in network.back.parameters()]
+    first = xray_training.Schedule(epochs=15, batch=8, rate=0.0, fresh=5e-3, average=0.9)
+    trained = xray_training.train_opacity(network, [inputs], target, chosen=learn, schedule=first, seed=0)
+    assert all(torch.equal(old, new) for old, new in zip(back, trained.back.parameters(), strict=True))
+    then = xray_training.Schedule(epochs=5, batch=8, rate=3e-4, fresh=2e-3, average=0.9)
+    trained = xray_training.train_opacity(trained, [inputs], target, chosen=learn, schedule=then, seed=0)
+    assert all(torch.equal(old, new) for old, new in zip(front, trained.front.parameters(), strict=True))
+    assert any(not torch.equal(old, new) for old, new in zip(back, trained.back.parameters(), strict=True))
+    found = xray_training.answers(trained, inputs.features[left_out])
+    with_square = target[left_out] == 1
+    assert found.film[with_square].min() > found.film[~with_square].max()
+    for place in np.flatnonzero(with_square):
+        top = np.unravel_index(found.places[place].argmax(), found.places[place].shape)
+        assert inputs.masks[left_out[place]][top] > 127
 
 
-def test_operating_point_weighs_the_cases() -> None:
-    labels, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1])
-    assert xray_measures.operating_point(labels, scores, np.array([1, 9.0, 1, 1])) == 0.4
-    assert xray_measures.operating_point(labels, scores, np.array([9.0, 1, 1, 1])) == 0.9
+def test_a_film_with_opacities_and_no_box_tells_nothing_of_where() -> None:
+    film, masks = torch.zeros(1), torch.zeros(1, 4, 4)
+    places = torch.full((1, 4, 4), 3.0, requires_grad=True)
+    for target, moved in ((1.0, False), (0.0, True)):
+        loss = xray_training.loss_of(film, places, torch.tensor([target]), masks, negative=1.0, boxes=1.0)
+        (gradient,) = torch.autograd.grad(loss, places)
+        assert bool(gradient.abs().sum() > 0) is moved
 
 
-def test_films_know_what_they_are(films: list[Film]) -> None:
-    rejected = dataclasses.replace(films[0], label=CLASSES.index("REJECTION"))
-    assert not rejected.frontal
-    assert xray_samples.Sample(rejected, xray_samples.FILM).group == "REJECTION"
-    assert xray_samples.Sample(films[1], "blur").label == CLASSES.index("REJECTION")
-    assert xray_samples.Sample(films[1], xray_samples.FILM).group == "NON-COVID of ieee8023"
+def test_rejection_weighs_its_samples() -> None:
+    draw = np.random.default_rng(0)
+    refused = np.arange(400) % 2 == 0
+    values = (refused[:, None] + draw.normal(0, 1, (400, 3))).astype(np.float32)
+    rates = []
+    for weight in (0.1, 10.0):
+        layer = xray_training.fit_rejection(values, refused, np.where(refused, weight, 1.0))
+        with torch.inference_mode():
+            rates.append(float((layer(torch.from_numpy(values))[:, 0] > 0).float().mean()))
+    assert rates[0] < 0.5 < rates[1]
 
 
-def test_a_source_in_no_training_is_told_from_covid_by_what_is_seen(films: list[Film]) -> None:
-    samples = xray_samples.plan(films, variants=1, spoiled=0)
-    sighted = np.array([float(s.label == CLASSES.index("COVID")) for s in samples])
-    found = xray_shortcuts.unseen_source_figure(samples, sighted, "none")
-    assert found.value == 1.0
-    assert found.n == sum(f.frontal and (f.label == 0 or not f.ieee8023) for f in films)
-    assert xray_shortcuts.unseen_source_figure(samples, 0 * sighted, "none").value == 0.5
+def test_calibration_gives_the_probability_at_equal_numbers() -> None:
+    draw = np.random.default_rng(0)
+    opacity = np.arange(4000) % 4 == 0
+    film = 3 * (draw.normal(0, 1, 4000) + np.where(opacity, 1.0, -1.0)) + 5
+    scale, offset = xray_training.fit_calibration(film, opacity)
+    # Two normal distributions two deviations apart: the logit of the posterior is twice the value.
+    assert scale == pytest.approx(2 / 3, rel=0.1)
+    assert -offset / scale == pytest.approx(5, abs=0.3)
+
+
+def test_the_floor_of_the_map_fits_the_boxes() -> None:
+    masks = np.zeros((2, 4, 4), np.uint8)
+    masks[:, :2, :2] = 255
+    places = np.where(masks > 0, -0.4, -1.6).astype(np.float32)
+    assert -1.6 <= xray_training.fit_floor(places, masks) < -0.4
+
+
+def _answered(labels: list[int], covid: list[float], source: str = SIIM) -> xray_measures.Answered:
+    films = [_film(Path(f"{i}"), label, source, f"patient {i}") for i, label in enumerate(labels)]
+    rejection = np.array([0.99 if label == REJECTION else 0.01 for label in labels])
+    return xray_measures.Answered([Sample(f) for f in films], np.array(covid), rejection)
+
+
+def test_thresholds_are_chosen_by_one_half_and_measured_on_the_other() -> None:
+    labels = [COVID, NON_COVID] * 40
+    covid = [0.8 if label == COVID else 0.2 for label in labels]
+    answered = _answered(labels, covid)
+    half = np.array([xray_measures.chooses(film) for film in answered.films])
+    assert 20 < half.sum() < 60
+    spoilt = dataclasses.replace(answered, covid=np.where(half, answered.covid, 0.5))
+    assert xray_measures.thresholds(spoilt) == xray_measures.thresholds(answered)
+    limits = xray_measures.thresholds(answered)
+    found = {f.name: f for f in xray_measures.class_figures(answered, limits, "none")}
+    assert found["sensitivity for typical COVID-19, siim"].value == 1.0
+    assert found["sensitivity for typical COVID-19, siim"].n == int((~half[::2]).sum())
+    blind = dataclasses.replace(answered, covid=np.full(80, 0.5))
+    again = {f.name: f.value for f in xray_measures.class_figures(blind, limits, "none")}
+    assert again["AUC typical COVID-19 against no pneumonia, siim"] == 0.5
+
+
+def test_frontal_films_rejected_are_told_source_by_source() -> None:
+    good = _answered([COVID, NON_COVID, UNSURE, REJECTION], [0.5] * 4)
+    bad = _answered([COVID, NON_COVID], [0.5] * 2, source="rsna")
+    joined = xray_measures.Answered(
+        [*good.samples, *bad.samples],
+        np.concatenate([good.covid, bad.covid]),
+        np.concatenate([good.rejection, [0.9, 0.1]]),
+    )
+    limits = {"COVID": 0.5, "REJECTION": 0.5}
+    found = {f.name: f for f in xray_measures.rejection_figures(joined, limits, "none")}
+    assert found["REJECTION rejected"].value == 1.0
+    assert found[f"frontal films rejected, {SIIM}"].value == 0.0
+    assert found["frontal films rejected, rsna"].value == 0.5
+
+
+def test_pointing_and_share_of_the_attention() -> None:
+    film = dataclasses.replace(_film(Path("a")), boxes=((0.0, 0.0, 0.5, 0.5),))
+    masks = np.zeros((2, 4, 4), np.uint8)
+    masks[:, :2, :2] = 255
+    evidence = np.full((2, 4, 4), -1.0, np.float32)
+    evidence[0, 0, 0], evidence[1, 3, 3], evidence[1, 0, 0] = 3.0, 2.0, 1.0
+    films = [film, dataclasses.replace(film, patient="q")]
+    found = {f.name: f.value for f in xray_measures.place_figures(films, evidence, masks, "none")}
+    assert found["pointing game, siim"] == 0.5
+    assert found["share of the attention inside the boxes, siim"] == pytest.approx((1 + 1 / 3) / 2, abs=1e-4)
+    assert found["share of the picture that the boxes take, siim"] == 0.25
+
+
+def test_operating_point_splits_the_classes() -> None:
+    labels, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.6, 0.5, 0.1])
+    assert xray_measures.operating_point(labels, scores) == 0.6
+
+
+def test_pictures_to_reject_are_varied_and_films_of_all_collections_spoiled(tmp_path: Path) -> None:
+    films = [
+        _film(tmp_path / "a.jpg", REJECTION, "boneage"),
+        _film(tmp_path / "b.jpg", COVID, IEEE8023),
+        _film(tmp_path / "c.jpg", NON_COVID, "rsna"),
+    ]
+    samples = xray_samples.to_reject(films)
+    kinds = [(sample.film.source, sample.kind == xray_samples.EVERYDAY) for sample in samples]
+    assert kinds.count(("boneage", True)) == 3
+    assert kinds.count(("ieee8023", True)) == 1
+    assert kinds.count(("rsna", False)) == 1
+    assert all(sample.rejected for sample in samples if sample.kind != xray_samples.EVERYDAY)

@@ -92,7 +92,15 @@ class Figures:
         self._patients = np.array([film.patient for film in answered.films])
 
     def of(
-        self, name: str, statistic: Statistic, chosen: Mask, scores: Array, on: str, labels: Mask, remark: str
+        self,
+        name: str,
+        statistic: Statistic,
+        chosen: Mask,
+        scores: Array,
+        *,
+        on: str,
+        labels: Mask,
+        remark: str = "",
     ) -> Figure:
         """The statistic of the ``chosen`` samples; ``scores`` and ``labels`` are those of all samples."""
         return figure(
@@ -108,19 +116,20 @@ class Figures:
 
     def area(self, name: str, positive: Mask, negative: Mask, on: str, remark: str = "") -> Figure:
         """AUC of the COVID probability."""
-        return self.of(name, auc, positive | negative, self.answered.covid, on, positive, remark)
+        chosen, scores = positive | negative, self.answered.covid
+        return self.of(name, auc, chosen, scores, on=on, labels=positive, remark=remark)
 
     def called(
         self, name: str, chosen: Mask, threshold: float, on: str, *, below: bool = False, remark: str = ""
     ) -> Figure:
         """The share whose COVID probability reaches the threshold, or does not."""
         rate = rate_below(threshold, 1) if below else rate_at_least(threshold, 1)
-        return self.of(name, rate, chosen, self.answered.covid, on, chosen, remark)
+        return self.of(name, rate, chosen, self.answered.covid, on=on, labels=chosen, remark=remark)
 
     def refused(self, name: str, chosen: Mask, threshold: float, on: str, remark: str = "") -> Figure:
         """The share whose rejection probability reaches the threshold."""
         rate = rate_at_least(threshold, 1)
-        return self.of(name, rate, chosen, self.answered.rejection, on, chosen, remark)
+        return self.of(name, rate, chosen, self.answered.rejection, on=on, labels=chosen, remark=remark)
 
 
 def class_figures(answered: Answered, limits: dict[str, float], command: str) -> list[Figure]:

@@ -137,4 +137,3 @@ def key_of(samples: list[Sample]) -> str:
     """What tells one list of samples from another, in twelve hexadecimal digits."""
     told = "\n".join(f"{s.film.path.name} {s.kind} {s.seed}" for s in samples)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
-

@@ -156,7 +156,7 @@ def floor_figures(answered: Answered, command: str) -> list[Figure]:
     ieee = np.array([film.label == COVID for film in answered.films])
     on = f"siim-covid19, {LEFT_OUT}"
     return [
-        make.of("AUC of mean brightness alone, siim", auc, covid | clear, brightness, on, covid, ""),
+        make.of("AUC of mean brightness alone, siim", auc, covid | clear, brightness, on=on, labels=covid),
         make.area(
             "AUC COVID-19 against other pneumonias, PA films alone",
             standing & ieee,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugin.models.cards import Code, Role
+from plugin.domain.codes import Code, Role
 
 #: What each class means, what it is for, and its code where DICOM or SNOMED CT has one that fits.
 MEANINGS = {
@@ -13,43 +13,47 @@ MEANINGS = {
     "REJECTION": "Not a readable frontal chest X-ray",
 }
 ROLES: dict[str, Role] = {"COVID": "finding", "NON-COVID": "other", "REJECTION": "reject"}
-CODES: dict[str, Code] = {}
+CODES = {"COVID": Code(value="112033", scheme="DCM", meaning="Abnormal opacity")}
+#: What follows the architecture's name on the card.
+HEADS = (
+    "trained from /16 on; a map of opacities at /16 learnt from readers' boxes; the film's logit from the "
+    "whole picture and the map; rejection by a linear reading of pooled features, which has no say in the "
+    "class"
+)
 
 #: The keys of a card that hold prose.
 _CARD: dict[str, Any] = {
     "title": "Chest X-ray: opacities of a pneumonia as in COVID-19",
-    "architecture": (
-        "EfficientNet-Lite0 at 256 x 256 (ImageNet; blocks 12 to 16 and the head trained), a map of opacities at "
-        "/16 learnt from readers' boxes, a film's logit from the whole picture and the map, rejection by a "
-        "linear reading of pooled features that has no say in the class"
-    ),
     "training_data": (
-        "The class: 5,335 frontal films of siim-covid19 (2,541 typical COVID-19, 1,450 without pneumonia from the "
-        "same hospitals, 1,344 indeterminate or atypical as soft labels) with 6,721 boxes that radiologists "
-        "drew, and everyday variants of them (position, zoom, aspect, mirroring, gamma, sharpness, noise, "
-        "patches, compression, frames). No other collection has a say in the class. The rejection: these, 495 "
-        "frontal films of covid-chestxray-dataset (ieee8023), 1,000 of NIH ChestX-ray, 282 pictures to "
-        "reject (laterals, CT pictures, hands and bones), and frontal films spoiled on purpose (cropped, blurred, "
-        "wrongly exposed, noisy, turned, upside down, inverted). The shipped network (PROD) was trained on all "
-        "of it; the figures are those of TRAIN, trained alike, measured on patients that it did not see: "
+        "The class: 5,335 frontal films of siim-covid19 (2,541 typical COVID-19, 1,450 without pneumonia "
+        "from the same hospitals, 1,344 indeterminate or atypical as soft labels) with 6,721 boxes that "
+        "radiologists drew, and everyday variants of them (position, zoom, aspect, mirroring, gamma, "
+        "sharpness, noise, patches, compression, frames). No other collection has a say in the class. The "
+        "rejection: these, 495 frontal films of covid-chestxray-dataset (ieee8023), 1,000 of NIH "
+        "ChestX-ray, 282 pictures to reject (laterals, CT pictures, hands and bones), and frontal films "
+        "spoiled on purpose (cropped, blurred, wrongly exposed, noisy, turned, upside down, inverted). The "
+        "shipped network (PROD) was trained on all of it; the figures are those of TRAIN, trained alike, "
+        "measured on patients that it did not see: "
     ),
     "training_licence": (
-        "SIIM-FISABIO-RSNA COVID-19 (BIMCV, MIDRC-RICORD): academic, non-commercial; covid-chestxray-dataset: "
-        "licence per image, often unstated or non-commercial; NIH ChestX-ray: free use with attribution; RSNA "
-        "bone age and Radiopaedia bone films: CC BY-NC-SA. Therefore for research only."
+        "SIIM-FISABIO-RSNA COVID-19 (BIMCV, MIDRC-RICORD): academic, non-commercial; "
+        "covid-chestxray-dataset: licence per image, often unstated or non-commercial; NIH ChestX-ray: free"
+        " use with attribution; RSNA bone age and Radiopaedia bone films: CC BY-NC-SA. Therefore for "
+        "research only."
     ),
     "intended_use": (
-        "Research: a second look at frontal chest X-rays of adults for opacities of a pneumonia as in COVID-19, "
-        "and a screen against pictures that are none. Not for diagnosis, not for triage."
+        "Research: a second look at frontal chest X-rays of adults for opacities of a pneumonia as in "
+        "COVID-19, and a screen against pictures that are none. Not for diagnosis, not for triage."
     ),
     "limits": (
         "At another hospital it can be expected to find opacities of a pneumonia, and it cannot say which "
-        "pneumonia it is: within ieee8023 it hardly tells COVID-19 from others. It learnt what radiologists call "
-        "typical for COVID-19 on a film, not a PCR test: a patient with COVID-19 and a clear film is called "
-        "negative. Probabilities are those at equal numbers with and without opacities, which is no hospital's "
-        "prevalence. Collections with one class alone (covid-cxnet, hannover, rsna) show what is called there, "
-        "no AUC. Children are in no training, and films after treatment or with many devices hardly. It reads "
-        "256 pixels: small findings are not seen. Trained on reduced 8-bit pictures, not on originals of a PACS."
+        "pneumonia it is: within ieee8023 it hardly tells COVID-19 from others. It learnt what radiologists"
+        " call typical for COVID-19 on a film, not a PCR test: a patient with COVID-19 and a clear film is "
+        "called negative. Probabilities are those at equal numbers with and without opacities, which is no "
+        "hospital's prevalence. Collections with one class alone (covid-cxnet, hannover, rsna) show what is"
+        " called there, no AUC. Children are in no training, and films after treatment or with many devices"
+        " hardly. It reads 256 pixels: small findings are not seen. Trained on reduced 8-bit pictures, not "
+        "on originals of a PACS."
     ),
     "licence": "AGPL-3.0-or-later for the weights as far as the training data allows; research only",
 }

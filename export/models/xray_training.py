@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -58,14 +59,38 @@ class Answers:
     pooled: npt.NDArray[np.float32]
 
 
+class _Read(nn.Module):
+    """All that a network says of what its front gave."""
+
+    def __init__(self, network: OpacityNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
+        """(N, channels, h, w) to the film's logit, the rejection's, the map and the pooled features."""
+        film, places, pooled = self.network.read(features)
+        return film, self.network.reject(pooled)[:, 0], places, pooled
+
+
 def answers(network: OpacityNetwork, features: npt.NDArray[np.float16]) -> Answers:
-    """Read what the frozen part gave of n pictures."""
-    parts: list[tuple[Tensor, ...]] = []
-    with torch.inference_mode():
-        for start in range(0, len(features), _BATCH):
-            film, places, pooled = network.eval().read(_tensor(features[start : start + _BATCH]))
-            parts.append((film, network.reject(pooled)[:, 0], places, pooled))
-    film, reject, places, pooled = (torch.cat(found).numpy() for found in zip(*parts, strict=True))
+    """What the network says where its front gave ``features`` (n, channels, h, w); by ONNX Runtime."""
+    example = torch.zeros((2, *features.shape[1:]))
+    batch = torch.export.Dim("batch", max=_BATCH)
+    program = torch.onnx.export(
+        _Read(network).eval(), (example,), dynamo=True, verbose=False, dynamic_shapes={"features": {0: batch}}
+    )
+    assert program is not None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    parts = [
+        session.run(None, {name: np.asarray(features[start : start + _BATCH], np.float32)})
+        for start in range(0, len(features), _BATCH)
+    ]
+    film, reject, places, pooled = (np.concatenate(found) for found in zip(*parts, strict=True))
     return Answers(film.astype(np.float64), reject.astype(np.float64), places, pooled)
 
 
@@ -94,6 +119,7 @@ def train_opacity(
     start: OpacityNetwork,
     views: Sequence[Inputs],
     target: npt.NDArray[np.float32],
+    *,
     chosen: npt.NDArray[np.int64],
     schedule: Schedule,
     seed: int,
@@ -107,7 +133,7 @@ def train_opacity(
     network = copy.deepcopy(start).to(memory_format=torch.channels_last).train()
     network.front.requires_grad_(requires_grad=False)
     for part in (network.back, network.head):
-        part.requires_grad_(requires_grad=schedule.rate > 0)
+        part.requires_grad_(requires_grad=schedule.rate > 0).train(mode=schedule.rate > 0)
     steps = schedule.epochs * (len(chosen) // schedule.batch)
     optimiser, decay = _optimiser(network, schedule, steps)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)

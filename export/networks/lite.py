@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
-from torch.nn import functional
 
 from export.networks.attention import AttentionClassifier
 
@@ -24,8 +23,6 @@ MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
 #: Channels of the last features, after the head's 1 x 1 convolution.
 FEATURES = 1280
-#: The block of Lite0 that ends the stage of finer texture at /16, and its channels.
-MIDDLE_BLOCK, MIDDLE_FEATURES = 7, 80
 
 
 def _weights(variant: Variant) -> Path:
@@ -71,37 +68,6 @@ class LiteTrunk(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) to (N, 1280, H/32, W/32)."""
         return self.head(self.stages(image)[-1])
-
-
-class TwoScaleTrunk(nn.Module):
-    """Lite0's features of two depths, each the mean over the picture and its mirror image.
-
-    The middle ones, of small fields of view, tell textures that the last have lost. ``size`` as for
-    :class:`LiteTrunk`.
-    """
-
-    GROUPS = (MIDDLE_FEATURES, FEATURES)
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.lite = LiteTrunk(0, size)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) to (N, 80 + 1280, H/32, W/32)."""
-        return (self._one_sided(image) + self._one_sided(image.flip(3)).flip(3)) / 2
-
-    def _one_sided(self, image: torch.Tensor) -> torch.Tensor:
-        features = self.lite.stem(image)
-        for number, block in enumerate(self.lite.blocks):
-            features = block(features)
-            if number == MIDDLE_BLOCK:
-                middle = functional.avg_pool2d(features, 2)
-        return torch.cat([middle, self.lite.head(features)], dim=1)
-
-
-def two_scale_classifier(size: tuple[int, int], classes: int) -> AttentionClassifier:
-    """ImageNet's Lite0 at two depths with an untrained attention classifier."""
-    return AttentionClassifier(TwoScaleTrunk(size), sum(TwoScaleTrunk.GROUPS), classes)
 
 
 def lite_classifier(

@@ -10,16 +10,17 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from export.networks.lite import FEATURES, LiteTrunk
+from export.networks.published import EfficientNetTrunk
 
-#: The block of Lite0 up to which ImageNet's weights stay, and its channels, at /16.
-FRONT_BLOCKS, FRONT_FEATURES = 11, 112
-#: Channels of Lite0's last block, at /32.
-_LAST_FEATURES = 320
+#: How many blocks of Lite0 lie before /32, and the channels of the last of them and of the last of all.
+_LITE_FRONT, _LITE_CHANNELS = 11, (112, 320)
+#: The same of B5, in stages.
+_B5_FRONT, _B5_CHANNELS = 5, (176, 512)
 _WIDTH = 128
 
 
 class OpacityNetwork(nn.Module):
-    """EfficientNet-Lite0 with a map of opacities, a probability of any, and a rejection.
+    """An EfficientNet with a map of opacities, a probability of any, and a rejection.
 
     ``front`` stays as ImageNet left it, so that its answers can be kept while the rest is trained. The map
     is what a reader's boxes teach: for each place at /16 the logit of lying in a box. The film's logit adds
@@ -31,23 +32,23 @@ class OpacityNetwork(nn.Module):
 
     Parameters
     ----------
-    size
-        (rows, columns) of the pictures, multiples of 32.
+    front, back, head
+        The network's parts: up to /16, to /32, and to the features that are pooled.
+    channels
+        What each of them gives.
     """
 
     scale: Tensor
     offset: Tensor
     floor: Tensor
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(
+        self, front: nn.Module, back: nn.Module, head: nn.Module, channels: tuple[int, int, int]
+    ) -> None:
         super().__init__()
-        lite = LiteTrunk(0, size).eval()
-        blocks = list(lite.blocks)
-        self.front = nn.Sequential(lite.stem, *blocks[:FRONT_BLOCKS])
-        self.back = nn.Sequential(*[_folded(block) for block in blocks[FRONT_BLOCKS:]])
-        self.head = nn.Sequential(fuse_conv_bn_eval(lite.head[0], lite.head[1]), nn.ReLU6())
-        self.middle = _linear(FRONT_FEATURES)
-        self.last = _linear(_LAST_FEATURES)
+        self.front, self.back, self.head = front, back, head
+        middle, last, features = channels
+        self.middle, self.last = _linear(middle), _linear(last)
         self.refine = nn.Sequential(
             nn.ReLU6(),
             nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1, groups=_WIDTH, bias=False),
@@ -55,10 +56,10 @@ class OpacityNetwork(nn.Module):
             nn.ReLU6(),
         )
         self.place = nn.Conv2d(_WIDTH, 1, 1)
-        self.whole = nn.Linear(FEATURES, 1)
+        self.whole = nn.Linear(features, 1)
         self.share = nn.Parameter(torch.tensor(0.5))
         self.dropout = nn.Dropout(0.2)
-        self.reject = nn.Linear(FRONT_FEATURES + FEATURES, 1)
+        self.reject = nn.Linear(middle + features, 1)
         nn.init.constant_(self.place.bias, -2.0)
         for layer in (self.whole, self.reject):
             nn.init.zeros_(layer.weight)
@@ -68,9 +69,9 @@ class OpacityNetwork(nn.Module):
         self.register_buffer("floor", torch.tensor(0.0))
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``front`` gave, (N, 112, h, w), to the film's logit, the map's and the pooled features.
+        """What ``front`` gave, (N, channels, h, w), to the film's logit, the map's and the pooled features.
 
-        (N,), not calibrated; (N, h, w); (N, 112 + 1280).
+        (N,), not calibrated; (N, h, w); (N, channels), those of front and head.
         """
         last = self.back(features)
         pooled = self.head(last).mean(dim=(2, 3))
@@ -92,6 +93,31 @@ class OpacityNetwork(nn.Module):
         reject = self.reject(pooled)[:, 0]
         pair = (functional.logsigmoid(opacity), functional.logsigmoid(-opacity))
         return torch.stack([*pair, reject], dim=1), (places - self.floor)[:, None]
+
+
+def lite0(size: tuple[int, int]) -> OpacityNetwork:
+    """Begun as ImageNet's EfficientNet-Lite0, for pictures of ``size`` (rows, columns), multiples of 32."""
+    lite = LiteTrunk(0, size).eval()
+    blocks = list(lite.blocks)
+    return OpacityNetwork(
+        nn.Sequential(lite.stem, *blocks[:_LITE_FRONT]),
+        nn.Sequential(*[_folded(block) for block in blocks[_LITE_FRONT:]]),
+        nn.Sequential(fuse_conv_bn_eval(lite.head[0], lite.head[1]), nn.ReLU6()),
+        (*_LITE_CHANNELS, FEATURES),
+    )
+
+
+def b5(_size: tuple[int, int]) -> OpacityNetwork:
+    """Begun as EfficientNet-B5 grown from ImageNet's Lite2; its shapes follow the picture's."""
+    trunk = EfficientNetTrunk("efficientnet-b5", pretrained=True)
+    *stem, blocks, padding, convolution, norm, swish = trunk.layers
+    stages = list(blocks)
+    return OpacityNetwork(
+        nn.Sequential(*stem, *stages[:_B5_FRONT]),
+        nn.Sequential(*stages[_B5_FRONT:]),
+        nn.Sequential(padding, convolution, norm, swish),
+        (*_B5_CHANNELS, trunk.channels),
+    )
 
 
 def _linear(channels: int) -> nn.Sequential:

@@ -57,11 +57,6 @@ def efficientnet_classifier(name: str, classes: int, *, pretrained: bool) -> Att
     return AttentionClassifier(trunk, trunk.channels, classes, dropout=0.4)
 
 
-def xray_b5() -> AttentionClassifier:
-    """COVID, NON-COVID, REJECTION from a chest X-ray; published for 456 x 456."""
-    return efficientnet_classifier("efficientnet-b5", 3, pretrained=True)
-
-
 def ct_b4() -> AttentionClassifier:
     """Two classes from mean projections; published for 512 x 512, with a single logit for AX and SG."""
     return efficientnet_classifier("efficientnet-b4", 2, pretrained=True)
