@@ -42,8 +42,8 @@ def _report(model: str, seconds: float = 0.02) -> Report:
     )
 
 
-def test_the_readme_shows_what_was_measured() -> None:
-    text = (ONNX_MODELS / "README.md").read_text(encoding="utf-8")
+def test_the_document_shows_what_was_measured() -> None:
+    text = (ONNX_MODELS / "figures.md").read_text(encoding="utf-8")
     shown = text.split("<!-- precision -->\n")[1].split("<!-- /precision -->")[0]
     assert shown == table(read_reports())
 

@@ -80,12 +80,13 @@ def test_a_broken_card_is_left_out_with_every_reason(tmp_path: Path) -> None:
 
 def test_the_attention_is_found_by_the_findings_name(tmp_path: Path) -> None:
     """Its classes may be in another order than those of the logits."""
-    shutil.copytree(ROOT / "onnx_models" / XRAY, tmp_path / XRAY)
-    card = json.loads((tmp_path / XRAY / "card.json").read_text())
+    name = "xray-covid-b5"
+    shutil.copytree(ROOT / "onnx_models" / name, tmp_path / name)
+    card = json.loads((tmp_path / name / "card.json").read_text())
     _, attention = card["outputs"]
     assert [c["name"] for c in attention["classes"]] == ["COVID", "NON-COVID", "REJECTION"]
     attention["classes"] = attention["classes"][1:] + attention["classes"][:1]
-    (tmp_path / XRAY / "card.json").write_text(json.dumps(card))
+    (tmp_path / name / "card.json").write_text(json.dumps(card))
     (model,) = load_lineup(_settings(ModelsFolder=str(tmp_path))).models
     gradient = np.linspace(0, 1, 400 * 300, dtype=np.float32).reshape(400, 300)
     prediction = model.predict(model.prepare(gradient)[None])

@@ -44,7 +44,7 @@ class XrayModel:
     architecture: str
     build: Callable[[tuple[int, int]], OpacityNetwork]
     stages: tuple[Schedule, ...]
-    views: int = 3
+    views: int = 4
     size: int = 256
     rank: int = 10
     folds: tuple[int, ...] = tuple(range(FOLDS))
@@ -179,20 +179,20 @@ class XrayModel:
         return onnx_writer.write_card(card, folder)
 
 
-#: The new layers first, as their first steps would undo what ImageNet's weights know.
-_STAGES = (Schedule(epochs=2, rate=0.0, fresh=2e-3), Schedule(epochs=2, rate=3e-4, fresh=1e-3))
+#: The new layers alone: ImageNet's weights stay as they are.
+_STAGES = (Schedule(epochs=2, rate=0.0, fresh=2e-3),)
 
 MODELS = (
     XrayModel(
         name="xray-covid-lite0",
-        architecture="EfficientNet-Lite0 (ImageNet)",
+        architecture="EfficientNet-Lite0 (ImageNet, frozen)",
         build=lite0,
         stages=_STAGES,
         folds=(0,),
     ),
     XrayModel(
         name="xray-covid-b5",
-        architecture="EfficientNet-B5 as in Carmo et al. 2021 (grown from ImageNet's Lite2)",
+        architecture="EfficientNet-B5 as in Carmo et al. 2021 (grown from ImageNet's Lite2, frozen)",
         build=b5,
         stages=_STAGES,
         rank=50,

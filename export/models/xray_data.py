@@ -18,11 +18,11 @@ from export.models.xray_training import (
     fit_calibration,
     fit_floor,
     fit_rejection,
+    refusal,
 )
 from export.networks.opacity import OpacityNetwork
 from plugin.models.cards import Figure, ModelInput
 
-Values = npt.NDArray[np.float32]
 #: Films of siim-covid19 that are read again with the lungs blacked out.
 _BLACKED_OUT = 300
 #: What films teach that readers call indeterminate or atypical: opacities, less surely those of COVID-19.
@@ -70,17 +70,14 @@ class XrayData:
         found = [answers(network, part.features) for part in self._parts]
         return Answers(
             film=np.concatenate([part.film for part in found]),
-            reject=np.concatenate([part.reject for part in found]),
             places=np.concatenate([part.places for part in found]),
             pooled=np.concatenate([part.pooled for part in found]),
         )
 
-    def rejection(
-        self, network: OpacityNetwork, out: int | None, without: str = "", pooled: Values | None = None
-    ) -> torch.nn.Linear:
+    def rejection(self, network: OpacityNetwork, out: int | None, without: str = "") -> torch.nn.Linear:
         """The rejection, learnt from the collections of the training without fold ``out`` and one source."""
         chosen = self.learns & (self.fold != (-1 if out is None else out)) & (self.sources != without)
-        values = self.answers(network).pooled if pooled is None else pooled
+        values = self.answers(network).pooled
         refused = np.array([sample.rejected for sample in self.samples])
         spoiled = np.array([sample.kind in SPOILED for sample in self.samples])
         weights = np.zeros(len(self.samples))
@@ -119,7 +116,7 @@ class XrayData:
         for run, network in networks.items():
             found, own = self.answers(network), by == run
             opacity = expit(found.film * float(network.scale) + float(network.offset))
-            refused = expit(found.reject)
+            refused = refusal(network.reject, found.pooled)
             covid[own], rejection[own] = (opacity * (1 - refused))[own], refused[own]
         samples = [sample for sample, wanted in zip(self.samples, chosen, strict=True) if wanted]
         return xray_measures.Answered(samples, covid[chosen], rejection[chosen])
@@ -142,9 +139,8 @@ class XrayData:
         """Frontal films rejected of each collection by a rejection that learnt nothing of it."""
         pooled, found = self.answers(network).pooled, []
         for source in (SIIM, IEEE8023, NIH):
-            layer = self.rejection(network, out, without=source, pooled=pooled)
-            with torch.inference_mode():
-                scores = expit(layer(torch.from_numpy(pooled))[:, 0].numpy().astype(np.float64))
+            layer = self.rejection(network, out, without=source)
+            scores = refusal(layer, pooled)
             answered = xray_measures.Answered(self.samples, scores, scores)
             own = answered.where(source, COVID, NON_COVID, UNSURE)
             name = f"frontal films rejected, {source} in no training of the rejection"

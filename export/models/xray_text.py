@@ -16,9 +16,8 @@ ROLES: dict[str, Role] = {"COVID": "finding", "NON-COVID": "other", "REJECTION":
 CODES = {"COVID": Code(value="112033", scheme="DCM", meaning="Abnormal opacity")}
 #: What follows the architecture's name on the card.
 HEADS = (
-    "trained from /16 on; a map of opacities at /16 learnt from readers' boxes; the film's logit from the "
-    "whole picture and the map; rejection by a linear reading of pooled features, which has no say in the "
-    "class"
+    "a map of opacities at /16 learnt from readers' boxes; the film's logit from the whole picture and the "
+    "map; rejection by a linear reading of pooled features, which has no say in the class"
 )
 
 #: The keys of a card that hold prose.

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
@@ -48,13 +49,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network says of n samples: ``film`` (n,) its logit, not calibrated, and ``reject`` (n,);
+    """What a network says of n samples: ``film`` (n,) is the film's logit, not calibrated.
 
-    ``places`` (n, h, w) the map's logits; ``pooled`` (n, channels) the features of the rejection.
+    ``places`` (n, h, w) are the map's logits; ``pooled`` (n, channels) is what the rejection reads.
     """
 
     film: Array
-    reject: Array
     places: npt.NDArray[np.float32]
     pooled: npt.NDArray[np.float32]
 
@@ -67,9 +67,8 @@ class _Read(nn.Module):
         self.network = network
 
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
-        """(N, channels, h, w) to the film's logit, the rejection's, the map and the pooled features."""
-        film, places, pooled = self.network.read(features)
-        return film, self.network.reject(pooled)[:, 0], places, pooled
+        """(N, channels, h, w) to the film's logit, the map and the pooled features."""
+        return self.network.read(features)
 
 
 def answers(network: OpacityNetwork, features: npt.NDArray[np.float16]) -> Answers:
@@ -90,8 +89,15 @@ def answers(network: OpacityNetwork, features: npt.NDArray[np.float16]) -> Answe
         session.run(None, {name: np.asarray(features[start : start + _BATCH], np.float32)})
         for start in range(0, len(features), _BATCH)
     ]
-    film, reject, places, pooled = (np.concatenate(found) for found in zip(*parts, strict=True))
-    return Answers(film.astype(np.float64), reject.astype(np.float64), places, pooled)
+    film, places, pooled = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return Answers(film.astype(np.float64), places, pooled)
+
+
+def refusal(layer: nn.Linear, pooled: npt.NDArray[np.float32]) -> Array:
+    """The probability (n,) that a picture is not to be read, from pooled features (n, channels)."""
+    with torch.inference_mode():
+        logits = layer(torch.from_numpy(pooled))[:, 0].numpy()
+    return np.asarray(expit(logits.astype(np.float64)))
 
 
 def _tensor(features: npt.NDArray[np.float16]) -> Tensor:

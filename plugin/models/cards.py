@@ -123,9 +123,10 @@ class ModelOutput(_Strict):
     """One output of the graph.
 
     ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters;
-    ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, whose spatial mean
-    plus bias is the logit (class activation map, exact for a linear classifier on pooled features). Its
-    classes are found by their names: they may be fewer than the logits', in any order.
+    ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, above 0 where there is
+    any: a class activation map (whose spatial mean plus bias is the logit of a linear classifier on pooled
+    features), or a map that was taught where. Its classes are found by their names: they may be fewer than
+    the logits', in any order.
     """
 
     name: str
