@@ -89,7 +89,8 @@ def quantise(
         seven_bits = not dot_products()
     with tempfile.TemporaryDirectory() as folder, _quietly():
         simplified = Path(folder) / "model.onnx"
-        quant_pre_process(source, simplified)
+        # Shapes are fixed, so that the symbolic inference, which fails on some nodes, has nothing to add.
+        quant_pre_process(source, simplified, skip_symbolic_shape=True)
         graph = onnx.load(simplified).graph
         batch = graph.input[0].type.tensor_type.shape.dim[0].dim_value
         if len(inputs) < batch:
