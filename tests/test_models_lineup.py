@@ -87,7 +87,7 @@ def test_the_attention_is_found_by_the_findings_name(tmp_path: Path) -> None:
     assert [c["name"] for c in attention["classes"]] == ["COVID", "NON-COVID", "REJECTION"]
     attention["classes"] = attention["classes"][1:] + attention["classes"][:1]
     (tmp_path / name / "card.json").write_text(json.dumps(card))
-    (model,) = load_lineup(_settings(ModelsFolder=str(tmp_path))).models
+    (model,) = load_lineup(_settings(ModelsFolder=str(tmp_path), Models=ONLY_XRAY | {"Xray": [name]})).models
     gradient = np.linspace(0, 1, 400 * 300, dtype=np.float32).reshape(400, 300)
     prediction = model.predict(model.prepare(gradient)[None])
     seen = model.evidence(prediction)
