@@ -65,12 +65,12 @@ def _declared(dataset: Dataset, *, max_pixels: int) -> tuple[tuple[int, int], in
     rows, columns, allocated = (
         int(headers.number(dataset, keyword) or 0) for keyword in ("Rows", "Columns", "BitsAllocated")
     )
-    frames = int(headers.number(dataset, "NumberOfFrames") or 1)
-    samples = int(headers.number(dataset, "SamplesPerPixel") or 1)
+    frames = headers.number(dataset, "NumberOfFrames") or 1
+    samples = headers.number(dataset, "SamplesPerPixel") or 1
     if rows < 1 or columns < 1 or allocated < 1:
         raise InconsistentPixels(f"Rows {rows}, Columns {columns}, BitsAllocated {allocated}: not an image")
     if frames != 1 or samples != 1:
-        raise InconsistentPixels(f"{frames} frames of {samples} samples: only one grey frame is read")
+        raise InconsistentPixels(f"{frames:g} frames of {samples:g} samples: only one grey frame is read")
     if rows * columns > max_pixels:
         raise TooLarge(f"{rows} x {columns} pixels are {rows * columns}: limit {max_pixels}")
     return (rows, columns), allocated
@@ -115,7 +115,7 @@ def hounsfield(dataset: Dataset, stored: StoredArray) -> tuple[npt.NDArray[np.in
     slope = 1.0 if slope is None else slope
     intercept = 0.0 if intercept is None else intercept
     rescaled: npt.NDArray[np.signedinteger | np.floating]
-    if slope.is_integer() and intercept.is_integer() and abs(slope) < 2**14:
+    if slope.is_integer() and intercept.is_integer() and abs(slope) < 2**14 and abs(intercept) < 2**30:
         rescaled = stored.astype(np.int64 if stored.dtype.itemsize > 2 else np.int32)
         np.multiply(rescaled, int(slope), out=rescaled)
         np.add(rescaled, int(intercept), out=rescaled)

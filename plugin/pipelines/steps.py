@@ -178,6 +178,7 @@ _CONTENT = frozenset(
         RemarkCode.DUPLICATE_POSITIONS,
         RemarkCode.UNEVEN_SPACING,
         RemarkCode.SHIFTED_SLICES,
+        RemarkCode.TILTED,
     }
 )
 """What rejects a series that by its header is one to be read: a reader waits for its results. A hand, a

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from plugin.dicom import headers
 from plugin.dicom.imaging import CtVolume
 from plugin.results.pdf.attention import ProjectionAttention
 
@@ -31,4 +32,5 @@ class CtMaterial:
 
     def number(self, index: int) -> int:
         """The instance number of a slice, or its place in the series where it has none."""
-        return int(self.volume.sources[index].header.get("InstanceNumber") or index + 1)
+        known = headers.number(self.volume.sources[index].header, "InstanceNumber") or 0
+        return int(known) if 0 < known < 2**31 else index + 1
