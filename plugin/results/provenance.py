@@ -7,7 +7,7 @@ network, as IHE AI Results asks. The networks' Device UID is derived from the ve
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from highdicom import ContributingEquipment
@@ -22,6 +22,11 @@ def parameters(algorithm: Algorithm) -> dict[str, str]:
     """What identifies the file that ran, where it ran, and at which operating points."""
     said = {"sha256": algorithm.sha256, "provider": algorithm.provider}
     return said | {f"threshold {name}": f"{value:g}" for name, value in algorithm.operating_points}
+
+
+def in_words(said: Mapping[str, str]) -> str:
+    """Parameters in one text: readers such as dcmqi keep only one of several."""
+    return "; ".join(f"{key}={value}" for key, value in said.items())
 
 
 def device_uid(*parts: str) -> str:
@@ -64,7 +69,7 @@ def _network(algorithm: Algorithm, moment: datetime) -> ContributingEquipment:
         manufacturer_model_name=algorithm.name,
         software_versions=algorithm.version,
         contribution_datetime=_moment(moment),
-        contribution_description="; ".join(f"{key}={value}" for key, value in parameters(algorithm).items()),
+        contribution_description=in_words(parameters(algorithm)),
     )
     item.DeviceUID = device_uid(algorithm.manufacturer, algorithm.name, algorithm.version, algorithm.sha256)
     return item

@@ -28,7 +28,7 @@ from plugin.domain.findings import Algorithm
 from plugin.results import concepts
 from plugin.results.common import SeriesLabel
 from plugin.results.identity import Identity
-from plugin.results.provenance import parameters
+from plugin.results.provenance import in_words, parameters
 from plugin.results.sr.regions import Outline, Regions
 from plugin.results.texts import Texts
 
@@ -98,11 +98,10 @@ def presence(present: bool) -> list[QualitativeEvaluation]:
 
 
 def algorithm_item(algorithm: Algorithm, **further: str) -> AlgorithmIdentification:
-    said = parameters(algorithm) | further
     return AlgorithmIdentification(
         name=algorithm.name,
         version=algorithm.version,
-        parameters=[f"{key}={value}" for key, value in said.items()],
+        parameters=[in_words(parameters(algorithm) | further)],
         family=concepts.ARTIFICIAL_INTELLIGENCE,
         manufacturer=algorithm.manufacturer,
     )

@@ -88,7 +88,7 @@ def build_sr(
     )
     report = MeasurementReport(
         observation_context=_observers(label),
-        procedure_reported=_procedures(findings),
+        procedure_reported=_procedure(findings),
         imaging_measurements=measured,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
             concepts.LANGUAGE[label.language]
@@ -135,10 +135,10 @@ def build_sr(
     return result
 
 
-def _procedures(findings: Findings) -> list[CodedConcept]:
+def _procedure(findings: Findings) -> CodedConcept:
     """The imaging procedure: of the chest where that was read, else only of which kind it is."""
-    any_region = concepts.PROCEDURE_OF_ANY_REGION[findings.modality]
-    return [any_region] if rejected(findings) else [concepts.PROCEDURE[findings.modality], any_region]
+    known = concepts.PROCEDURE_OF_ANY_REGION if rejected(findings) else concepts.PROCEDURE
+    return known[findings.modality]
 
 
 def _of_chest(findings: Findings, source: Dataset) -> bool:
