@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from plugin.domain.codes import Role
-from plugin.domain.findings import ClassProbability, Severity
+from plugin.domain.findings import ClassProbability, Remark, Severity, Verdict
+from plugin.domain.kinds import RemarkCode
 from plugin.models.cards import read_card
 from plugin.models.loading import load_model
 from plugin.models.network import Model
@@ -93,3 +94,21 @@ def test_stages_add_up_and_tell_where_they_are() -> None:
     assert set(stages.timings) == {"decode", "classify"}
     assert stages.timings["decode"] >= 0.06
     assert sum(stages.timings.values()) == pytest.approx(elapsed, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("codes", "wanted", "noted"),
+    [
+        (["network_rejection"], "content", True),
+        (["hu_range"], "content", True),
+        (["missing_slices"], "content", True),
+        (["body_part"], "content", False),
+        (["localizer", "few_slices"], "content", False),
+        (["missing_slices", "body_part"], "content", False),
+        (["body_part"], "all", True),
+        (["network_rejection"], "none", False),
+    ],
+)
+def test_a_note_is_left_where_a_reader_waits_for_results(codes: list[str], wanted: str, noted: bool) -> None:
+    remarks = tuple(Remark(code=RemarkCode(code), severity=Severity.REJECT, message="no") for code in codes)
+    assert steps._noted(Verdict(remarks=remarks), wanted) == noted

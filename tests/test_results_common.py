@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pydicom
 import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from results_factory import CREATED, IDENTITY, LABEL, STUDY, ct_findings, header
+from results_factory import (
+    CREATED,
+    IDENTITY,
+    LABEL,
+    STUDY,
+    attention_for,
+    ct_findings,
+    header,
+    xray,
+    xray_findings,
+)
 
 from plugin.dicom.imaging import Instance
+from plugin.results.capture import build_attention
 from plugin.results.common import SeriesLabel, source_identity
+from plugin.results.pdf.report import build_pdf
+from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.sr.report import build_sr
 
 TYPE_2 = (
@@ -123,3 +138,84 @@ def test_results_are_dated_by_the_identity_and_say_who_made_them() -> None:
     equipment = result.ContributingEquipmentSequence[0]
     assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
     assert "not for clinical use" in equipment.ContributionDescription
+
+
+def all_results(source: Dataset) -> dict[str, Dataset]:
+    """Each kind of result of an X-ray with that header, and the SR of a CT."""
+    image = xray()
+    image.source.header.update(source)
+    common = {"findings": xray_findings(), "identity": IDENTITY, "label": LABEL}
+    looked = attention_for(image)
+    attention = build_attention(image=image, attention=looked, **common)  # type: ignore[arg-type]
+    pdf = build_pdf(
+        sources=[image.source],
+        material=XrayMaterial(image=image, attention=looked),
+        **common,  # type: ignore[arg-type]
+    )
+    sr = build_sr(sources=[image.source], **common)  # type: ignore[arg-type]
+    return {kind: read_back(ds) for kind, ds in (("attention", attention), ("pdf", pdf), ("sr", sr))}
+
+
+def test_every_result_names_every_network_its_file_and_its_operating_points() -> None:
+    for kind, ds in all_results(Dataset()).items():
+        software, network = ds.ContributingEquipmentSequence
+        assert software.ManufacturerModelName == "orthanc-chest-ai", kind
+        assert (network.ManufacturerModelName, network.SoftwareVersions) == ("xray-lite2", "1.2.0"), kind
+        assert f"sha256={'ab' * 32}" in network.ContributionDescription, kind
+        assert "threshold COVID=0.53" in network.ContributionDescription, kind
+        assert network.DeviceUID.startswith("2.25."), kind
+
+
+def test_the_device_uid_changes_with_the_file_and_the_site() -> None:
+    def items(sha256: str, site: str) -> list[str]:
+        said = xray_findings().classifications[0]
+        other = replace(said, algorithm=replace(said.algorithm, sha256=sha256))
+        ds = build_sr(
+            findings=replace(xray_findings(), classifications=(other,)),
+            sources=[xray().source],
+            identity=IDENTITY,
+            label=replace(LABEL, device_serial=site),
+        )
+        assert ds.DeviceSerialNumber == site
+        return [item.DeviceUID for item in ds.ContributingEquipmentSequence]
+
+    here, network = items("ab" * 32, "one")
+    there, same = items("ab" * 32, "two")
+    assert here != there
+    assert network == same
+    assert items("cd" * 32, "one")[1] != network
+
+
+def test_the_request_is_carried_over_where_it_is_valid() -> None:
+    issuer, request, empty = Dataset(), Dataset(), Dataset()
+    issuer.LocalNamespaceEntityID = "HOSPITAL"
+    request.RequestedProcedureID, request.AccessionNumber = "RP1", "A-77"
+    request.RequestedProcedureDescription = "Chest"
+    empty.RequestedProcedureDescription = "names no procedure"
+    source = Dataset()
+    source.IssuerOfAccessionNumberSequence = [issuer]
+    source.RequestAttributesSequence = [request, empty]
+    source.TimezoneOffsetFromUTC = "-0300"
+    for kind, ds in all_results(source).items():
+        assert ds.IssuerOfAccessionNumberSequence[0].LocalNamespaceEntityID == "HOSPITAL", kind
+        assert ds.TimezoneOffsetFromUTC == "-0300", kind
+        requests = ds.ReferencedRequestSequence if kind == "sr" else ds.RequestAttributesSequence
+        assert [item.RequestedProcedureID for item in requests] == ["RP1"], kind
+
+
+@pytest.mark.parametrize("offset", ["", "0300", "+9900", "-0000", "local"])
+def test_an_invalid_time_zone_is_left_out(offset: str) -> None:
+    with pydicom.config.disable_value_validation():
+        assert "TimezoneOffsetFromUTC" not in source_identity(header(TimezoneOffsetFromUTC=offset))
+
+
+def test_times_are_in_the_zone_that_is_named() -> None:
+    moment = datetime(2024, 5, 17, 1, 30, 15, tzinfo=UTC)
+    instance = Instance(instance_id="a", header=header(TimezoneOffsetFromUTC="-0300"), has_pixels=True)
+    ds = build_sr(
+        findings=ct_findings(),
+        sources=[instance],
+        identity=replace(IDENTITY, created=moment),
+        label=LABEL,
+    )
+    assert (ds.ContentDate, ds.ContentTime) == ("20240516", "223015")

@@ -158,7 +158,7 @@ def test_label_map_has_the_findings_apart_and_says_so() -> None:
     )
     wanted = np.where(findings & (lungs > 0), 3, lungs)
     np.testing.assert_array_equal(pixels, volume(where, "columns flipped").to_frame(wanted))
-    assert "without findings" in reader.get_segment_description(1).SegmentLabel
+    assert reader.get_segment_description(1).SegmentLabel == LABEL.texts("segment.lung-right-clear")
 
 
 def test_segments_say_what_and_whose_they_are() -> None:
