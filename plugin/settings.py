@@ -1,6 +1,6 @@
 """The plugin's section ``ChestAI`` of Orthanc's configuration, typed and checked.
 
-Run as ``python -m plugin.settings`` it prints the table of settings that the README shows.
+Run as ``python -m plugin.settings`` it prints the table of settings in ``docs/settings.md``.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def describe(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
 
 
 def table() -> str:
-    """The README's table of settings, in Markdown."""
+    """The table of settings in ``docs/settings.md``."""
     rows = [f"| `{key}` | `{default}` | {text} |" for key, default, text in describe()]
     return "\n".join(["| Key | Default | What it does |", "|---|---|---|", *rows])
 

@@ -8,7 +8,7 @@ import pytest
 
 from plugin.settings import MODELS_FOLDER, SettingsError, describe, read_settings, table
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+SETTINGS = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
 
 def test_every_key_has_a_default() -> None:
@@ -64,5 +64,5 @@ def test_every_setting_says_what_it_does() -> None:
     assert [key for key, _, text in describe() if not text] == []
 
 
-def test_the_readme_has_todays_settings() -> None:
-    assert table() in README.read_text(encoding="utf-8")
+def test_the_page_of_settings_is_todays() -> None:
+    assert table() in SETTINGS.read_text(encoding="utf-8")
