@@ -1,3 +1,3 @@
 """Chest X-ray and chest CT reading inside Orthanc: screening, ONNX inference, DICOM results."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

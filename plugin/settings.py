@@ -62,6 +62,12 @@ class ResultChoice(Section):
         " what is in the images rejected, all, or none",
     )
 
+    @field_validator("rejection_sr", mode="before")
+    @classmethod
+    def _as_it_was_written(cls, value: Any) -> Any:
+        """Version 0.1.0 took true and false."""
+        return {True: "all", False: "none"}[value] if isinstance(value, bool) else value
+
 
 class SeriesNumbers(Section):
     """Series numbers of the results, so that viewers list them after the images."""

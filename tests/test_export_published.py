@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,8 @@ def _with_activity(network: AttentionClassifier) -> AttentionClassifier:
 
 
 def _answering(network: AttentionClassifier) -> AttentionClassifier:
-    """The same with a classifier that is scaled to the features."""
+    """The same with a seeded classifier that is scaled to the features."""
+    torch.manual_seed(3)
     with torch.inference_mode():
         spread = float(network.eval().trunk(torch.rand(1, 3, 128, 128)).std())
     torch.nn.init.normal_(network.evidence.weight, std=0.1 / spread)
@@ -37,20 +37,13 @@ def _answering(network: AttentionClassifier) -> AttentionClassifier:
     return network
 
 
-@pytest.mark.parametrize(
-    ("build", "size", "classes", "millions"),
-    [
-        (published.ct_b4, 512, 2, 17.5),
-    ],
-)
-def test_torch_and_onnx_runtime_agree(
-    build: Callable[[], AttentionClassifier], size: int, classes: int, millions: float, tmp_path: Path
-) -> None:
-    network = _answering(build())
+def test_torch_and_onnx_runtime_agree(tmp_path: Path) -> None:
+    network = _answering(published.ct_b4())
+    classes = 2
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    assert parameters / 1e6 == pytest.approx(millions, abs=0.1)
+    assert parameters / 1e6 == pytest.approx(17.5, abs=0.1)
 
-    shape = (1, 3, size, size)
+    shape = (1, 3, 512, 512)
     exported = onnx_writer.write_graph(
         network,
         tmp_path,
@@ -58,13 +51,13 @@ def test_torch_and_onnx_runtime_agree(
         outputs=("logits", "attention"),
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
-        half=True,
+        half=False,  # what rounding costs is measured by ./run export precision
     )
     path = tmp_path / "model.onnx"
     assert path.stat().st_size < onnx_writer.LARGEST_FILE
     assert len(exported.self_test.expected) == classes
     picture = onnx_writer.self_test_input(2, shape, (0.5,) * 3, (0.5,) * 3)
-    logits, attention = onnx_writer.check_agreement(network, path, picture, 0.02)
+    logits, attention = onnx_writer.check_agreement(network, path, picture, 0.001)
     assert logits.shape == (1, classes)
     assert attention.shape[:2] == (1, classes)
     assert np.abs(logits).max() > 0.1

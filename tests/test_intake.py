@@ -32,7 +32,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def _settings(**section: Any) -> Settings:
-    return read_settings({"ChestAI": {"Results": {"RejectionSr": True}, **section}})
+    return read_settings({"ChestAI": {"Results": {"RejectionSr": "all"}, **section}})
 
 
 def _intake(fake: FakeOrthanc, ledger: Ledger, settings: Settings | None = None) -> Intake:

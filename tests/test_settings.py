@@ -60,6 +60,11 @@ def test_an_empty_models_folder_means_the_default() -> None:
     assert read_settings({"ChestAI": {"ModelsFolder": "/srv/models"}}).models_folder == Path("/srv/models")
 
 
+@pytest.mark.parametrize(("before", "now"), [(True, "all"), (False, "none")])
+def test_what_rejection_notes_took_before_is_still_understood(before: bool, now: str) -> None:
+    assert read_settings({"ChestAI": {"Results": {"RejectionSr": before}}}).results.rejection_sr == now
+
+
 def test_every_setting_says_what_it_does() -> None:
     assert [key for key, _, text in describe() if not text] == []
 
