@@ -30,7 +30,7 @@ class Loading:
         changes = ("ORTHANC_STARTED", "ORTHANC_STOPPED", "STABLE_SERIES", "DELETED")
         for name, value in {
             "ChangeType": types.SimpleNamespace(**{change: change for change in changes}),
-            "ResourceType": types.SimpleNamespace(SERIES="series"),
+            "ResourceType": types.SimpleNamespace(SERIES="series", INSTANCE="instance"),
             "GetConfiguration": lambda: json.dumps(self.configuration),
             "LogError": self.errors.append,
             "RegisterRestCallback": self.routes.__setitem__,

@@ -249,9 +249,10 @@ def test_a_series_that_ends_orthanc_in_its_last_try_too_fails_until_an_upgrade(
     poison = _owed(fake, ledger)
     _cut_off(url, poison, 3)
     ledger.restart(lineups={})
-    worker = work()
+    worker = work(RetrySeconds=0.1)  # so that the last try is owed for a while
     until(lambda: _entry(ledger, poison).last_try is LastTry.OWED, "no last try is owed")
     assert worker.stop(10)
+    until(lambda: (ledger.next_due() or 0.0) <= time.time(), "the last try is not due")
     _cut_off(url, poison, 1)
     ledger.restart(lineups={})
     worker = work()

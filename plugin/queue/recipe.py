@@ -22,6 +22,7 @@ SHAPING: dict[str, frozenset[Modality]] = {
     "ct": frozenset({Modality.CT}),
     "results": frozenset(Modality),
     "segmentation_type": frozenset({Modality.CT}),
+    "report_type": frozenset(Modality),
     "series_description": frozenset(Modality),
     "series_numbers": frozenset(Modality),
     "language": frozenset(Modality),
