@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugin.analysis.attention import FULL, attention_map, evidence_shades, log_odds, seen
+from plugin.analysis.attention import FULL, attention_map, evidence_shades, located_shades, log_odds, seen
 from plugin.analysis.preprocess import central_crop, resize, short_side_shape
 
 
@@ -91,3 +91,10 @@ def test_nothing_is_shown_outside_the_body_and_how_much_that_was_is_told() -> No
     assert placed.outside == pytest.approx(0.25)
     nothing = attention_map(np.zeros((10, 10), np.float32), body=body, input_shape=(64, 64), short_side=None)
     assert nothing.outside == 0
+
+
+def test_a_map_that_was_taught_where_is_shown_as_it_is() -> None:
+    places = np.array([[-3.0, 0.0, FULL / 2, 2 * FULL]], np.float32)
+    np.testing.assert_allclose(located_shades(places, margin=5.0), [[0, 0, 0.5, 1]])
+    np.testing.assert_allclose(located_shades(places, margin=0.0), [[0, 0, 0.5, 1]])
+    assert located_shades(places, margin=-FULL / 2)[0, 2] == 0, "a place glows on a film that is not called"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import threading
@@ -225,12 +226,12 @@ def _cut_off(url: str, series: str, times: int) -> None:
 def test_bad_luck_is_not_poison(
     fake: FakeOrthanc, url: str, ledger: Ledger, work: Callable[..., Worker]
 ) -> None:
+    other = _owed(fake, ledger, 2)
+    ledger.claim()
+    ledger.retry(other, "waits to be tried again", 4.0)
     unlucky = _owed(fake, ledger)
     _cut_off(url, unlucky, 3)
     ledger.restart(lineups={})
-    other = _owed(fake, ledger, 2)
-    ledger.claim()
-    ledger.retry(other, "waits to be tried again", 2.0)
     work()
     until(lambda: _entry(ledger, unlucky).last_try is LastTry.OWED, "no last try is owed")
     waiting = _entry(ledger, unlucky)
@@ -252,7 +253,7 @@ def test_a_series_that_ends_orthanc_in_its_last_try_too_fails_until_an_upgrade(
     worker = work(RetrySeconds=0.1)  # so that the last try is owed for a while
     until(lambda: _entry(ledger, poison).last_try is LastTry.OWED, "no last try is owed")
     assert worker.stop(10)
-    until(lambda: (ledger.next_due() or 0.0) <= time.time(), "the last try is not due")
+    until(lambda: (_entry(ledger, poison).due_at or math.inf) <= time.time(), "the last try is not due")
     _cut_off(url, poison, 1)
     ledger.restart(lineups={})
     worker = work()

@@ -168,7 +168,13 @@ class XrayModel:
             input=self.input,
             outputs=(
                 ModelOutput(name="logits", meaning="logits", classes=classes, activation="softmax"),
-                ModelOutput(name="attention", meaning="attention", classes=classes[:1], activation="none"),
+                ModelOutput(
+                    name="attention",
+                    meaning="attention",
+                    classes=classes[:1],
+                    activation="none",
+                    localises=True,
+                ),
             ),
             figures=measured.figures,
             shortcut_checks=measured.shortcut_checks,

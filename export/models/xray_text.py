@@ -42,7 +42,7 @@ _CARD: dict[str, Any] = {
     ),
     "intended_use": (
         "Research: a second look at frontal chest X-rays of adults for opacities of a pneumonia as in "
-        "COVID-19, and a screen against pictures that are none. Not for diagnosis, not for triage."
+        "COVID-19; it refuses pictures that are not frontal chest X-rays. Not for diagnosis, not for triage."
     ),
     "limits": (
         "At another hospital it can be expected to find opacities of a pneumonia, less surely than at home,"

@@ -26,11 +26,13 @@ class AttentionMap:
     """What speaks for a finding, over a picture.
 
     ``shades``: float32 (rows, columns) in [0, 1], 0 outside the body, NaN where the network did not look.
-    ``outside``: the share (0 to 1) of all shades that lay outside the body and was left out.
+    ``outside``: the share (0 to 1) of all shades that lay outside the body and was left out; ``located``:
+    whether the network was measured to find the disease's place.
     """
 
     shades: FloatArray
     outside: float
+    located: bool = False
 
 
 def evidence_shades(evidence: FloatArray, *, margin: float, temperature: float) -> FloatArray:
@@ -45,6 +47,17 @@ def evidence_shades(evidence: FloatArray, *, margin: float, temperature: float) 
     return np.asarray(np.clip((margin + _PLACE * above) / FULL, 0, 1), dtype=np.float32)
 
 
+def located_shades(places: FloatArray, *, margin: float) -> FloatArray:
+    """A map that was taught where (h, w), in log odds, as shades in [0, 1], on one scale for every picture.
+
+    A place is 0 up to where the network was measured to tell disease from none, and 1 from :data:`FULL`
+    above it on. Below its operating point a picture's places lose what its score, ``margin``, falls short of
+    it: what is not called hardly glows.
+    """
+    above = np.nan_to_num(places.astype(np.float32)) + min(margin, 0.0)
+    return np.asarray(np.clip(above / FULL, 0, 1), dtype=np.float32)
+
+
 def log_odds(probability: float) -> float:
     """The log odds of a probability, limited to what a million to one gives."""
     bounded = float(np.clip(probability, 1e-6, 1 - 1e-6))
@@ -57,11 +70,13 @@ def attention_map(
     body: Mask,
     input_shape: tuple[int, int],
     short_side: int | None,
+    located: bool = False,
 ) -> AttentionMap:
     """Shades (h, w) placed over a picture of the shape of ``body``, without what lies outside the body.
 
     ``input_shape`` and ``short_side`` say how the picture came to the network: stretched to
-    ``input_shape`` (None), or brought to that shorter side and cropped in the middle.
+    ``input_shape`` (None), or brought to that shorter side and cropped in the middle. ``located`` is passed
+    on.
     """
     rows, columns = body.shape
     top, left, bottom, right = seen(
@@ -72,7 +87,8 @@ def attention_map(
     total = float(inside.sum())
     placed = np.full((rows, columns), np.nan, dtype=np.float32)
     placed[top:bottom, left:right] = kept
-    return AttentionMap(shades=placed, outside=1 - float(kept.sum()) / total if total > 0 else 0.0)
+    outside = 1 - float(kept.sum()) / total if total > 0 else 0.0
+    return AttentionMap(shades=placed, outside=outside, located=located)
 
 
 def seen(

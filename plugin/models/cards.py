@@ -125,8 +125,8 @@ class ModelOutput(_Strict):
     ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters;
     ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, above 0 where there is
     any: a class activation map (whose spatial mean plus bias is the logit of a linear classifier on pooled
-    features), or a map that was taught where. Its classes are found by their names: they may be fewer than
-    the logits', in any order.
+    features), or a map that was taught where and measured to be right (``localises``). Its classes are found
+    by their names: they may be fewer than the logits', in any order.
     """
 
     name: str
@@ -134,6 +134,13 @@ class ModelOutput(_Strict):
     classes: tuple[OutputClass, ...]
     activation: Literal["softmax", "sigmoid", "none"]
     temperature: float = Field(default=1.0, gt=0)
+    localises: bool = False
+
+    @model_validator(mode="after")
+    def _only_an_attention_localises(self) -> ModelOutput:
+        if self.localises and self.meaning != "attention":
+            raise ValueError(f"output {self.name}: only an attention can localise")
+        return self
 
     @model_validator(mode="after")
     def _no_class_twice(self) -> ModelOutput:

@@ -172,6 +172,7 @@ def _classify(
         picture=shown,
         attention=attention.shades,
         outside=attention.outside,
+        located=attention.located,
         size=(rows, columns) if said.projection == "axial" else (between, rows),
     )
 

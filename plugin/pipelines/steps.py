@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from plugin import __version__
-from plugin.analysis.attention import AttentionMap, attention_map, evidence_shades, log_odds
+from plugin.analysis.attention import AttentionMap, attention_map, evidence_shades, located_shades, log_odds
 from plugin.dicom import imaging
 from plugin.dicom.imaging import Instance
 from plugin.domain.errors import NoCandidate
@@ -111,20 +111,22 @@ def attention(
     """What speaks for a classifier's finding, over a picture of the shape of ``body``; None where the
     network does not tell."""
     evidence = model.evidence(prediction)
-    if evidence is None:
+    output = model.card.output("attention")
+    if evidence is None or output is None:
         return None
     finding = next(c for c in classes if c.role == "finding")
-    shades = evidence_shades(
-        evidence[0],
-        margin=log_odds(finding.probability) - log_odds(finding.threshold),
-        temperature=model.card.logits.temperature,
-    )
+    margin = log_odds(finding.probability) - log_odds(finding.threshold)
+    if output.localises:
+        shades = located_shades(evidence[0], margin=margin)
+    else:
+        shades = evidence_shades(evidence[0], margin=margin, temperature=model.card.logits.temperature)
     spec = model.card.input
     return attention_map(
         shades,
         body=body,
         input_shape=(spec.shape[2], spec.shape[3]),
         short_side=spec.resize.size,
+        located=output.localises,
     )
 
 

@@ -69,6 +69,7 @@ def _results(
             image=image,
             attention=attention.shades,
             outside=attention.outside,
+            located=attention.located,
             findings=findings,
             identity=request.identity,
             label=label,
@@ -97,4 +98,6 @@ def _results(
 def _material(image: XrayImage, attention: AttentionMap | None) -> XrayMaterial:
     if attention is None:
         return XrayMaterial(image=image, attention=None)
-    return XrayMaterial(image=image, attention=attention.shades, outside=attention.outside)
+    return XrayMaterial(
+        image=image, attention=attention.shades, outside=attention.outside, located=attention.located
+    )

@@ -14,7 +14,7 @@ def caption(texts: Texts, *, outside: float, located: bool, unseen: bool) -> str
     ``outside``: the share (0 to 1) of the evidence that lay outside the body; ``unseen``: whether the
     network saw only part of the picture.
     """
-    words = [texts("attention.scale")]
+    words = [texts("attention.located" if located else "attention.scale")]
     if outside >= _TOLD:
         words.append(texts("attention.outside", share=texts.percent(100 * outside)))
     if unseen:
