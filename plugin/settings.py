@@ -41,11 +41,14 @@ class ModelChoice(Section):
     """Which models read what: names of folders, or ``auto`` for the best by its card; empty for none."""
 
     xray: tuple[str, ...] = Field(
-        default=("auto",), description="X-ray classifiers; the first also rejects; `[]`: no X-ray is read"
+        default=("auto",),
+        description="X-ray classifiers; the first also decides what is rejected; `[]` reads no X-ray",
     )
     ct_reject: str = Field(default="auto", description="network that accepts or rejects a CT series")
-    ct_axial: tuple[str, ...] = Field(default=("auto",), description="CT classifiers, axial projection")
-    ct_sagittal: tuple[str, ...] = Field(default=("auto",), description="CT classifiers, sagittal projection")
+    ct_axial: tuple[str, ...] = Field(default=("auto",), description="CT classifiers of the axial projection")
+    ct_sagittal: tuple[str, ...] = Field(
+        default=("auto",), description="CT classifiers of the sagittal projection"
+    )
     ct_segmentation: str = Field(default="auto", description="segmentation of lungs and findings")
 
 
@@ -58,8 +61,8 @@ class ResultChoice(Section):
     attention: bool = Field(default=True, description="attention map of an X-ray as Secondary Capture")
     rejection_sr: Literal["content", "all", "none"] = Field(
         default="content",
-        description="which rejected series get a short note as a Structured Report: those that a network or"
-        " what is in the images rejected, all, or none",
+        description="which rejected series get a short note as a Structured Report: `content`, those rejected"
+        " for what the images show; `all`; or `none`",
     )
 
     @field_validator("rejection_sr", mode="before")
@@ -81,64 +84,80 @@ class SeriesNumbers(Section):
 class Settings(Section):
     """All settings. Every key has a default."""
 
-    enabled: bool = Field(default=True, description="false switches the plugin off")
+    enabled: bool = Field(default=True, description="`false` switches the plugin off")
     models_folder: Path = Field(
         default=MODELS_FOLDER,
-        description="folder of the models; default: `onnx_models` beside `plugin`",
+        description="folder of the models; empty means `onnx_models` beside `plugin`",
     )
     models: ModelChoice = Field(default=ModelChoice(), description="which models read what")
     thresholds: dict[str, dict[str, Probability]] = Field(
-        default={}, description='operating points other than the cards\': `{"model": {"CLASS": 0.6}}`'
+        default={},
+        description='operating points to use instead of those on the cards: `{"model": {"CLASS": 0.6}}`',
     )
     provider: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="where networks run; `auto` takes CUDA where an NVIDIA driver is;"
-        " with `cuda` the status says so where they run on the CPU all the same",
+        description="where networks run; `auto` uses CUDA if there is an NVIDIA driver; with `cuda` the"
+        " status complains when a network has to run on the CPU",
     )
     threads: int = Field(
-        default=0, ge=0, le=256, description="threads for inference; 0: all cores but one, at least one"
+        default=0, ge=0, le=256, description="threads for inference; 0 leaves one core to Orthanc"
     )
     niceness: int = Field(
-        default=10, ge=0, le=19, description="how far the reading steps back behind Orthanc's own threads"
+        default=10,
+        ge=0,
+        le=19,
+        description="nice value of the reading threads, so that Orthanc's own threads come first",
     )
     ledger: str = Field(
-        default="", description="SQLAlchemy URL; empty: an SQLite file in Orthanc's index directory"
+        default="",
+        description="SQLAlchemy URL of the ledger; empty means an SQLite file beside Orthanc's index",
     )
     broken_ledger: Literal["stop", "renew"] = Field(
         default="stop",
-        description="what happens where the ledger is damaged or of a newer version; `stop` disables the"
-        " plugin, `renew` sets the ledger aside and makes it up anew from what Orthanc holds",
+        description="what to do when the ledger is damaged or was written by a newer version: `stop` disables"
+        " the plugin, `renew` renames the ledger and rebuilds it from what Orthanc holds",
     )
     backlog_days: float = Field(
-        default=7, ge=0, description="at the first start, series received up to so many days ago are read too"
+        default=7,
+        ge=0,
+        description="at its first start the plugin also reads series that arrived within this many days",
     )
     poll_seconds: float = Field(
-        default=5, ge=0.2, le=300, description="how often Orthanc's changes are looked through unasked"
+        default=5,
+        ge=0.2,
+        le=300,
+        description="seconds between two looks at Orthanc's list of changes, in case an event was lost",
     )
-    attempts: int = Field(default=3, ge=1, le=20, description="how often a failing series is tried")
+    attempts: int = Field(
+        default=3, ge=1, le=20, description="how many times a series is tried before it counts as failed"
+    )
     retry_seconds: float = Field(
-        default=20, ge=0, description="wait before the second attempt; doubled before each further one"
+        default=20, ge=0, description="seconds before the second attempt; doubled before each further one"
     )
-    xray: XrayLimits = Field(default=XrayLimits(), description="limits of the X-ray header rules")
-    ct: CtLimits = Field(default=CtLimits(), description="limits of the CT header rules")
+    xray: XrayLimits = Field(default=XrayLimits(), description="limits of the rules for X-rays")
+    ct: CtLimits = Field(default=CtLimits(), description="limits of the rules for CTs")
     results: ResultChoice = Field(default=ResultChoice(), description="which results are stored")
     segmentation_type: Literal["BINARY", "BINARY_DEFLATED", "LABELMAP"] = Field(
         default="BINARY",
-        description="kind of Segmentation; BINARY_DEFLATED and LABELMAP are small, fewer programs read them",
+        description="kind of Segmentation; BINARY_DEFLATED and LABELMAP are smaller, but fewer programs"
+        " read them",
     )
     report_type: Literal["COMPREHENSIVE", "COMPREHENSIVE_3D"] = Field(
         default="COMPREHENSIVE",
-        description="kind of Structured Report; IHE AI Results asks for COMPREHENSIVE_3D, more programs read"
-        " COMPREHENSIVE",
+        description="kind of Structured Report; IHE AI Results asks for COMPREHENSIVE_3D, but more programs"
+        " read COMPREHENSIVE",
     )
     superseded: Literal["delete", "keep"] = Field(
-        default="delete", description="what happens to the results of a series that was read anew"
+        default="delete", description="what happens to the former results when a series is read again"
     )
     source_deleted: Literal["delete", "keep"] = Field(
-        default="delete", description="what happens to the results of a series that is deleted from Orthanc"
+        default="delete", description="what happens to the results when their series is deleted from Orthanc"
     )
     series_description: str = Field(
-        default="AI chest", min_length=1, max_length=24, description="how the results' descriptions begin"
+        default="AI chest",
+        min_length=1,
+        max_length=24,
+        description="first words of the results' series descriptions",
     )
     series_numbers: SeriesNumbers = Field(
         default=SeriesNumbers(), description="series numbers of the results"
@@ -148,11 +167,16 @@ class Settings(Section):
         default=1024,
         ge=1,
         lt=4096,  # Orthanc hands a file over with its length in 32 bits
-        description="larger DICOM files are not read into memory; the series fails",
+        description="a series with a larger DICOM file fails; the file is not read into memory",
     )
-    institution: str = Field(default="", max_length=64, description="institution that runs the plugin")
+    institution: str = Field(
+        default="", max_length=64, description="institution that runs the plugin, as the results name it"
+    )
     series_metadata: int = Field(
-        default=4207, ge=1024, le=65535, description="number of the series metadata that keeps the outcome"
+        default=4207,
+        ge=1024,
+        le=65535,
+        description="number of the series metadata in which Orthanc keeps the outcome",
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
@@ -161,7 +185,7 @@ class Settings(Section):
     )
     trusted_network: bool = Field(
         default=False,
-        description="allow remote access without Orthanc's users, where a proxy asks for passwords",
+        description="allow remote access without Orthanc's users, because a proxy asks for passwords",
     )
 
     @property
