@@ -209,10 +209,10 @@ class Service:
             if self.settings.broken_ledger != "renew":
                 raise
             aside = set_aside(self._ledger_url, time.strftime("%Y%m%dT%H%M%S"))
-            log.warning("%s. That is done: it lies at %s", error, aside)
+            log.warning("%s. It was renamed to %s, and a new one takes its place", error, aside)
             ledger = Ledger(self._ledger_url, owner=owner)
         if ledger.is_new and known is not None:
-            log.warning("this ledger is new, another was before it: it is made up from what Orthanc holds")
+            log.warning("the ledger is new, but an earlier one existed: filling it from what Orthanc holds")
             ledger.recover({}, 0)
         off = self.settings.switched_off
         ledger.restart(

@@ -82,7 +82,7 @@ class Intake:
         for series in self._ledger.series_of(resources):
             entry = self._ledger.get(series)
             if entry is not None and entry.state is not State.WAITING and self._pacs.has_series(series):
-                log.info("series %s lost instances and is looked at again", series)
+                log.info("series %s lost instances: checking it again", series)
                 self._ledger.look_again(series, time.time() + self._stable_age)
 
     def modality(self, series: str) -> Modality:
@@ -110,7 +110,7 @@ class Intake:
         if position is None:
             return self._position_of(datetime.now(UTC) - timedelta(days=self._backlog_days), last)
         if position > last and self._pacs.changes(position)[1] < position:
-            log.warning("Orthanc's changes begin anew (%d after %d): all are read", last, position)
+            log.warning("Orthanc's list of changes starts again (%d after %d): reading all of it", last, position)
             return 0
         return position
 

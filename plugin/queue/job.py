@@ -50,7 +50,7 @@ class Job:
         again; whatever else is raised is a failed attempt.
         """
         if entry.modality in self._settings.switched_off:
-            log.info("series %s is not read: its modality is switched off since", entry.series)
+            log.info("series %s is not read: its modality has been switched off", entry.series)
             self._ledger.forget(entry.series)
             return
         if entry.due_at is not None:
@@ -140,7 +140,7 @@ class Job:
             others = self._pacs.other_outcomes(record.series) if current.person.known else []
             kept = [self._kept(instance, before) for instance, before in others]
         except NotHeld as error:
-            log.info("series %s: what is earlier changed meanwhile and is left out: %s", record.series, error)
+            log.info("series %s: the earlier study changed meanwhile and is left out: %s", record.series, error)
             return ()
         return comparable(current, kept, segmenter=segmenter.card.sha256)
 

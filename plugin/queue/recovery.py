@@ -1,4 +1,4 @@
-"""A lost ledger made up anew: every outcome that Orthanc keeps beside the images is written down again."""
+"""Fills a new ledger after one was lost, from the outcomes that Orthanc keeps with each series."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recovery:
         looked_at = self._looked_at + len(page) if page else None
         self._ledger.recover(found, looked_at)
         if looked_at is None:
-            log.info("the ledger is made up anew: %d series were looked at", self._looked_at)
+            log.info("the ledger is filled again: %d series were looked at", self._looked_at)
         self._looked_at = looked_at
         return looked_at is not None
 

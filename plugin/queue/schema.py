@@ -40,8 +40,8 @@ class UnusableLedger(LedgerError):
     def __init__(self, name: str, what: str) -> None:
         """``name``: the ledger for people; ``what``: what is wrong, after its name in a sentence."""
         super().__init__(
-            f'the ledger {name} {what}: set ChestAI.BrokenLedger to "renew" and restart Orthanc, and it is'
-            " set aside and made up anew from what Orthanc holds"
+            f'the ledger {name} {what}: set ChestAI.BrokenLedger to "renew" and restart Orthanc; it will be'
+            " renamed, and a new one filled from what Orthanc holds"
         )
 
 

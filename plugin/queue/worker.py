@@ -36,7 +36,7 @@ class Stopped(Exception):
 class Worker:
     """One thread that reads series, one at a time; the only one that reads from its ledger.
 
-    What it has to write to the ledger it writes as often as it takes, until Orthanc stops.
+    A write to the ledger that fails is repeated until it succeeds or Orthanc stops.
     """
 
     def __init__(self, pacs: Pacs, ledger: Ledger, lineup: Lineup, settings: Settings) -> None:
@@ -83,7 +83,7 @@ class Worker:
             due = None
             try:
                 for series in self._ledger.take_back():
-                    log.warning("series %s was taken but is not being read: it is due again", series)
+                    log.warning("series %s was claimed but is not being read: it will be read again", series)
                 entry = self._ledger.claim()
                 if entry is not None:
                     self._handle(entry)
@@ -114,7 +114,7 @@ class Worker:
             self._fail(entry, stages, str(error))
         except Exception as error:  # whatever it is, the series is settled and the reason kept
             if self._stop.is_set():
-                log.warning("series %s: cut off as Orthanc stops: %s", series, error)
+                log.warning("series %s: interrupted because Orthanc stops: %s", series, error)
                 self._ledger.give_back(series)
                 return
             log.exception("series %s: attempt %d failed", series, entry.attempts)
