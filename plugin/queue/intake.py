@@ -110,7 +110,9 @@ class Intake:
         if position is None:
             return self._position_of(datetime.now(UTC) - timedelta(days=self._backlog_days), last)
         if position > last and self._pacs.changes(position)[1] < position:
-            log.warning("Orthanc's list of changes starts again (%d after %d): reading all of it", last, position)
+            log.warning(
+                "Orthanc's list of changes starts again (%d after %d): reading all of it", last, position
+            )
             return 0
         return position
 

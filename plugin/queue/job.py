@@ -140,7 +140,9 @@ class Job:
             others = self._pacs.other_outcomes(record.series) if current.person.known else []
             kept = [self._kept(instance, before) for instance, before in others]
         except NotHeld as error:
-            log.info("series %s: the earlier study changed meanwhile and is left out: %s", record.series, error)
+            log.info(
+                "series %s: the earlier study changed meanwhile and is left out: %s", record.series, error
+            )
             return ()
         return comparable(current, kept, segmenter=segmenter.card.sha256)
 
