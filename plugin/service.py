@@ -21,10 +21,11 @@ from plugin.queue.database import Unavailable, reason, set_aside
 from plugin.queue.filing import Filing
 from plugin.queue.intake import Intake
 from plugin.queue.ledger import Ledger
+from plugin.queue.reader import step_back
 from plugin.queue.recipe import recipe
 from plugin.queue.recovery import Recovery
 from plugin.queue.schema import LedgerError, UnusableLedger
-from plugin.queue.worker import Worker, step_back
+from plugin.queue.worker import Worker
 from plugin.settings import Settings, SettingsError
 
 if TYPE_CHECKING:

@@ -63,9 +63,14 @@ def _run(fake: FakeOrthanc, ledger: Ledger, entry: Entry, settings: Settings | N
     Job(fake.pacs, ledger, Lineup(), settings or _settings(), stages).run(entry)
 
 
-def _outcome(ledger: Ledger, series: str) -> dict[str, object]:
+def _entry(ledger: Ledger, series: str) -> Entry:
     entry = ledger.get(series)
     assert entry is not None
+    return entry
+
+
+def _outcome(ledger: Ledger, series: str) -> dict[str, object]:
+    entry = _entry(ledger, series)
     assert entry.outcome is not None
     return entry.outcome
 
@@ -256,7 +261,7 @@ def test_slices_deleted_while_it_is_read_make_it_read_again(
     fake.before("POST" if call == "/instances" else "GET", call, lambda: fake.delete(gone))
     with pytest.raises(SourceChanged):
         _run(fake, ledger, _claim(ledger, series, "ct"))
-    ledger.give_back(series)
+    ledger.give_back(_entry(ledger, series))
     again = ledger.claim()
     assert again is not None
     _run(fake, ledger, again)
@@ -408,7 +413,7 @@ def test_a_refused_second_result_is_cleared_away_by_the_next_attempt(
     with pytest.raises(OSError, match="storage is full"):
         _run(fake, ledger, _claim(ledger, series))
     assert len(fake.instances(Modality="SR")) == 1
-    ledger.retry(series, "full", 0)
+    ledger.retry(_entry(ledger, series), "full", 0)
     monkeypatch.setattr(pipelines, "read", lambda _modality, request: pipelines.xray.read(request))
     again = ledger.claim()
     assert again is not None

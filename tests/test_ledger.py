@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from plugin.queue.ledger import Ledger, State
+from plugin.queue.ledger import Entry, Ledger, State
 
 SERIES = "11111111-22222222-33333333-44444444-55555555"
 OTHER = "99999999-22222222-33333333-44444444-55555555"
@@ -29,14 +29,21 @@ def ledger(url: str) -> Iterator[Ledger]:
     opened.close()
 
 
+def _entry(ledger: Ledger, series: str) -> Entry:
+    """A series with the claim that it is under now."""
+    entry = ledger.get(series)
+    assert entry is not None
+    return entry
+
+
 def _settle(ledger: Ledger, series: str, state: State, content: str = "c", models: str = "m") -> None:
     outcome = {"state": state.value, "content": content, "lineup": models}
-    ledger.settle(series, state, models=models, outcome=outcome, stored=["i1"])
+    ledger.settle(_entry(ledger, series), state, models=models, outcome=outcome, stored=["i1"])
 
 
 def _begin(ledger: Ledger, series: str, **options: object) -> float:
     values = {"content": "content", "reading": "reading", "instances": (), "dated": None}
-    return ledger.begin(series, **(values | options))
+    return ledger.begin(_entry(ledger, series), **(values | options))
 
 
 def test_a_new_ledger_has_no_position(ledger: Ledger) -> None:
@@ -137,8 +144,8 @@ def test_a_deleted_instance_leads_to_its_series(ledger: Ledger) -> None:
 
 def test_what_is_about_to_be_stored_is_remembered(ledger: Ledger) -> None:
     ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
-    ledger.storing(SERIES, ["a", "b"])
-    ledger.storing(SERIES, ["b", "c"])
+    ledger.storing(_entry(ledger, SERIES), ["a", "b"])
+    ledger.storing(_entry(ledger, SERIES), ["b", "c"])
     entry = ledger.get(SERIES)
     assert entry is not None
     assert entry.stored == ("a", "b", "c")
@@ -147,7 +154,7 @@ def test_what_is_about_to_be_stored_is_remembered(ledger: Ledger) -> None:
 def test_a_retry_is_due_later_and_a_stop_does_not_count(ledger: Ledger) -> None:
     ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
     ledger.claim()
-    ledger.retry(SERIES, "no memory", delay=100)
+    ledger.retry(_entry(ledger, SERIES), "no memory", delay=100)
     assert ledger.claim() is None
     entry = ledger.get(SERIES)
     assert entry is not None
@@ -156,7 +163,7 @@ def test_a_retry_is_due_later_and_a_stop_does_not_count(ledger: Ledger) -> None:
     claimed = ledger.claim()
     assert claimed is not None
     assert (claimed.forced, claimed.attempts) == (True, 1)
-    ledger.give_back(SERIES)
+    ledger.give_back(_entry(ledger, SERIES))
     again = ledger.claim()
     assert again is not None
     assert again.attempts == 1
@@ -208,7 +215,7 @@ def test_many_threads_wait_for_their_turn(ledger: Ledger) -> None:
             while (entry := ledger.claim()) is not None:
                 claimed.append(entry.series)
                 _begin(ledger, entry.series)
-                ledger.storing(entry.series, ["a"])
+                ledger.storing(entry, ["a"])
                 _settle(ledger, entry.series, State.DONE)
         except SQLAlchemyError as error:
             errors.append(error)

@@ -25,7 +25,9 @@ def url(postgres: PostgresServer, request: pytest.FixtureRequest) -> str:
 
 
 def _settle(ledger: Ledger, series: str, state: State = State.DONE) -> None:
-    ledger.settle(series, state, models="m", outcome={"state": state.value}, stored=["i"])
+    entry = ledger.get(series)
+    assert entry is not None
+    ledger.settle(entry, state, models="m", outcome={"state": state.value}, stored=["i"])
 
 
 def test_a_series_from_reception_to_settlement(url: str) -> None:
@@ -34,7 +36,7 @@ def test_a_series_from_reception_to_settlement(url: str) -> None:
     ledger.advance(3, {SERIES: "ct"}, {SERIES: time.time()})
     entry = ledger.claim()
     assert entry is not None
-    ledger.storing(SERIES, ["i"])
+    ledger.storing(entry, ["i"])
     _settle(ledger, SERIES)
     ledger.close()
     again = Ledger(url, owner="one")

@@ -228,7 +228,7 @@ def test_bad_luck_is_not_poison(
 ) -> None:
     other = _owed(fake, ledger, 2)
     ledger.claim()
-    ledger.retry(other, "waits to be tried again", 4.0)
+    ledger.retry(_entry(ledger, other), "waits to be tried again", 4.0)
     unlucky = _owed(fake, ledger)
     _cut_off(url, unlucky, 3)
     ledger.restart(lineups={})
@@ -276,26 +276,26 @@ def test_a_series_that_ends_orthanc_in_its_last_try_too_fails_until_an_upgrade(
 def test_a_stop_during_the_last_try_keeps_it_owed(fake: FakeOrthanc, url: str, ledger: Ledger) -> None:
     series = _owed(fake, ledger)
     ledger.claim()
-    ledger.retry(series, "cut off", 0.0, last_try=True)
+    ledger.retry(_entry(ledger, series), "cut off", 0.0, last_try=True)
     assert _entry(ledger, series).attempts == 0
     entry = ledger.claim()
     assert entry is not None
     assert entry.last_try is LastTry.OWED
     assert _entry(ledger, series).last_try is LastTry.BEGUN
-    ledger.give_back(series)
+    ledger.give_back(_entry(ledger, series))
     assert _entry(ledger, series).last_try is LastTry.OWED
 
 
 def test_new_content_gives_the_attempts_and_the_last_try_back(fake: FakeOrthanc, ledger: Ledger) -> None:
     series = _owed(fake, ledger)
     ledger.claim()
-    ledger.retry(series, "no memory", 100.0)
+    ledger.retry(_entry(ledger, series), "no memory", 100.0)
     assert _entry(ledger, series).attempts == 1
     ledger.advance(2, {series: "xray"}, {series: None})
     assert _entry(ledger, series).attempts == 0
     ledger.advance(3, {series: "xray"}, {series: time.time()})
     ledger.claim()
-    ledger.retry(series, "cut off", 100.0, last_try=True)
+    ledger.retry(_entry(ledger, series), "cut off", 100.0, last_try=True)
     ledger.advance(4, {series: "xray"}, {series: time.time()})
     assert (_entry(ledger, series).attempts, _entry(ledger, series).last_try) == (0, None)
 

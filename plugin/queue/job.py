@@ -15,6 +15,7 @@ from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Reading, Request, Stages
 from plugin.queue.filing import Filing
 from plugin.queue.history import Imaged, Kept, comparable, report_of
+from plugin.queue.leases import LostClaim
 from plugin.queue.ledger import Entry, Ledger
 from plugin.queue.outcome import models_of
 from plugin.queue.recipe import reading, recipe
@@ -47,11 +48,12 @@ class Job:
         """Read the series unless it was read as it is, by this recipe. One that is gone is forgotten.
 
         Raises SourceChanged where the series got or lost instances meanwhile, so that it is to be read
-        again; whatever else is raised is a failed attempt.
+        again, and LostClaim where somebody else has the series now; whatever else is raised is a failed
+        attempt.
         """
         if entry.modality in self._settings.switched_off:
             log.info("series %s is not read: its modality has been switched off", entry.series)
-            self._ledger.forget(entry.series)
+            self._ledger.forget(entry.series, claim=entry)
             return
         if entry.due_at is not None:
             self._stages.timings["wait"] = max(0.0, time.time() - entry.due_at)
@@ -66,6 +68,9 @@ class Job:
         except NoCandidate as error:
             log.warning("series %s is not read: %s", entry.series, error)
             self._withdraw(entry)
+        except LostClaim:
+            self._clear_away(entry)
+            raise
 
     def _read(self, entry: Entry) -> None:
         record = self._pacs.series(entry.series)
@@ -79,7 +84,7 @@ class Job:
         history = self._history(record) if entry.modality is Modality.CT else ()
         told = reading(content, made_by, history)
         dated = self._ledger.begin(
-            entry.series,
+            entry,
             content=content,
             reading=told,
             instances=record.instances,
@@ -88,7 +93,8 @@ class Job:
         request = self._request(record, told, dated, history, known)
         read = pipelines.read(entry.modality, request)
         self._stages.enter("store")
-        outputs = self._store(record, read)
+        outputs = self._store(entry, record, read)
+        self._ledger.check(entry)
         superseded = self._filing.supersede(record, _earlier(entry, known), outputs.values())
         self._stages.end()
         outcome = Outcome(
@@ -105,6 +111,7 @@ class Job:
             timings=self._stages.timings,
             superseded=superseded,
         )
+        self._ledger.check(entry)
         self._pacs.keep_outcome(entry.series, outcome)
         self._settle(entry, outcome)
         log.info("series %s: %s", entry.series, outcome.state)
@@ -157,19 +164,25 @@ class Job:
                 log.info("the report %s of an earlier reading is gone", stored)
         return Kept(imaged=Imaged.of(self._pacs.tags(instance)), outcome=before.as_json(), report=report)
 
-    def _store(self, record: SeriesRecord, read: Reading) -> dict[ResultKind, str]:
+    def _store(self, entry: Entry, record: SeriesRecord, read: Reading) -> dict[ResultKind, str]:
         """Store the results of a series that is still as it was read, and that stays so meanwhile.
 
-        The ledger knows what is about to be stored before it is.
+        The ledger knows what is about to be stored before it is, and is asked before each result whether
+        the claim still holds.
         """
         self._check_unchanged(record)
         made = tuple(
             orthanc_id(r.PatientID or "", r.StudyInstanceUID, r.SeriesInstanceUID, r.SOPInstanceUID)
             for r in read.results.values()
         )
-        self._ledger.storing(record.series, made)
+        self._ledger.storing(entry, made)
         self._made = made
-        outputs = self._filing.store(read.results, self._stages.progress)
+
+        def next_one(progress: float) -> None:
+            self._ledger.check(entry)
+            self._stages.progress(progress)
+
+        outputs = self._filing.store(read.results, next_one)
         self._check_unchanged(record)
         return outputs
 
@@ -181,13 +194,22 @@ class Job:
 
     def _withdraw(self, entry: Entry) -> None:
         """Forget a series, and delete what this reading stored for it; earlier results by the settings."""
+        self._ledger.check(entry)
         self._filing.delete(self._made)
         self._filing.withdraw(_earlier(entry, outcome_of(entry.outcome, entry.series)))
-        self._ledger.forget(entry.series)
+        self._ledger.forget(entry.series, claim=entry)
+
+    def _clear_away(self, entry: Entry) -> None:
+        """Delete what this reading stored under a claim that it had lost, unless it is current all the same.
+
+        Whoever has the series now makes the same objects of the same content, and names them in the ledger.
+        """
+        current = self._ledger.get(entry.series)
+        self._filing.delete(set(self._made) - set(current.stored if current else ()))
 
     def _settle(self, entry: Entry, outcome: Outcome) -> None:
         self._ledger.settle(
-            entry.series,
+            entry,
             outcome.state,
             models=outcome.recipe,
             outcome=outcome.as_json(),

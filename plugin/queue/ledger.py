@@ -17,7 +17,8 @@ from sqlalchemy.engine import Connection
 
 from plugin.domain.kinds import State
 from plugin.queue import rows
-from plugin.queue.database import Database, reads, writes
+from plugin.queue.database import reads, writes
+from plugin.queue.leases import Leases
 from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, entry_of
 
 __all__ = ["Entry", "Kept", "LastTry", "Ledger", "State"]
@@ -25,7 +26,7 @@ __all__ = ["Entry", "Kept", "LastTry", "Ledger", "State"]
 _CHANGES, _RECOVERY = "changes", "recovery"
 
 
-class Ledger(Database):
+class Ledger(Leases):
     """The ledger over one database. Every method is one short transaction; safe from several threads.
 
     Every method but :meth:`claim` may be called a second time with the same arguments: nobody knows whether
@@ -63,36 +64,11 @@ class Ledger(Database):
         rows.note(connection, series, modality, now, now)
         rows.update(connection, series, forced=True)
 
-    def claim(self) -> Entry | None:
-        """Take the series that is due: X-rays first, for they take a second, then by the time due.
-
-        A series that is owed a last try is taken when no other is due or waits to be tried again. It is
-        ``running`` from now on, and this counts as an attempt. The entry given tells when it was due, and
-        how it stood with its last try before.
-        """
-        now = time.time()
-        return self._claim(now) if self._is_due(now) else None
-
-    @reads
-    def _is_due(self, connection: Connection, now: float) -> bool:
-        return connection.execute(rows.due_now(now).limit(1)).first() is not None
-
-    @writes
-    def _claim(self, connection: Connection, now: float) -> Entry | None:
-        choice = rows.due_now(now).limit(1).with_for_update(skip_locked=True)
-        row = connection.execute(choice).mappings().first()
-        if row is None or (row["last_try"] == LastTry.OWED and rows.others_wait(connection)):
-            return None
-        values = {"state": State.RUNNING, "due_at": None, "attempts": row["attempts"] + 1}
-        begun = LastTry.BEGUN if row["last_try"] is not None else None
-        rows.update(connection, row["series"], **values, last_try=begun)
-        return entry_of({**row, **values, "due_at": row["due_at"]})
-
     @writes
     def begin(
         self,
         connection: Connection,
-        series: str,
+        entry: Entry,
         *,
         content: str,
         reading: str,
@@ -102,15 +78,15 @@ class Ledger(Database):
         """Say what is being read, and of which instances; the time that dates its results.
 
         That is ``dated`` where given, else the time at which this very reading was first begun.
-        ``reading``: the fingerprint of the content and of all else that shapes the results.
+        ``reading``: the fingerprint of the content and of all else that shapes the results. Raises LostClaim.
         """
-        row = rows.row_of(connection, series)
+        row = rows.claimed(connection, entry)
         if row is None:
             return dated or time.time()
         known = row["content_at"] if row["reading"] == reading else None
         moment = float(dated or known or time.time())
-        rows.update(connection, series, content=content, reading=reading, content_at=moment)
-        rows.set_instances(connection, series, instances)
+        rows.update(connection, entry.series, content=content, reading=reading, content_at=moment)
+        rows.set_instances(connection, entry.series, instances)
         return moment
 
     @reads
@@ -119,18 +95,18 @@ class Ledger(Database):
         return rows.series_of(connection, instances)
 
     @writes
-    def storing(self, connection: Connection, series: str, instances: Sequence[str]) -> None:
-        """Remember, before they are stored, the Orthanc instances that are about to be."""
-        row = rows.row_of(connection, series)
+    def storing(self, connection: Connection, entry: Entry, instances: Sequence[str]) -> None:
+        """Remember, before they are stored, the Orthanc instances that are about to be. Raises LostClaim."""
+        row = rows.claimed(connection, entry)
         if row is not None:
             known = dict.fromkeys([*row["stored"], *instances])
-            rows.update(connection, series, stored=list(known))
+            rows.update(connection, entry.series, stored=list(known))
 
     @writes
     def settle(
         self,
         connection: Connection,
-        series: str,
+        entry: Entry,
         state: State,
         *,
         models: str,
@@ -138,14 +114,17 @@ class Ledger(Database):
         stored: Sequence[str],
         error: str | None = None,
     ) -> None:
-        """End a reading. A series that got new content meanwhile stays waiting, with this outcome kept."""
-        row = rows.row_of(connection, series)
+        """End a reading. A series that got new content meanwhile stays waiting, with this outcome kept.
+
+        Raises LostClaim.
+        """
+        row = rows.claimed(connection, entry)
         if row is None:
             return
         again = row["state"] == State.WAITING
-        rows.update(
+        rows.release(
             connection,
-            series,
+            entry.series,
             state=State.WAITING if again else state,
             forced=again and row["forced"],
             last_try=row["last_try"] if state == State.FAILED and not again else None,
@@ -157,10 +136,13 @@ class Ledger(Database):
 
     @writes
     def retry(
-        self, connection: Connection, series: str, error: str, delay: float, *, last_try: bool = False
+        self, connection: Connection, entry: Entry, error: str, delay: float, *, last_try: bool = False
     ) -> None:
-        """Let a series be tried again after ``delay`` seconds; with ``last_try`` for the last time, alone."""
-        row = rows.row_of(connection, series)
+        """Let a series be tried again after ``delay`` seconds; with ``last_try`` for the last time, alone.
+
+        Raises LostClaim.
+        """
+        row = rows.claimed(connection, entry)
         if row is None:
             return
         values: dict[str, Any] = {"error": error}
@@ -168,34 +150,13 @@ class Ledger(Database):
             values |= {"state": State.WAITING, "due_at": time.time() + delay}
             if last_try:  # the claim that found the attempts used up was none
                 values |= {"last_try": LastTry.OWED, "attempts": row["attempts"] - 1}
-        rows.update(connection, series, **values)
+        rows.release(connection, entry.series, **values)
 
     @writes
-    def give_back(self, connection: Connection, series: str) -> None:
-        """Give back a series whose reading was stopped by a shutdown: this attempt does not count."""
-        rows.give_back(connection, SERIES.c.series == series)
-
-    def take_back(self) -> list[str]:
-        """Make due what is ``running`` while nothing is being read; those series.
-
-        Only for the one worker, between two readings: such a series was taken by a claim whose answer was
-        lost. That attempt does not count.
-        """
-        return self._take_back() if self._is_running() else []
-
-    @reads
-    def _is_running(self, connection: Connection) -> bool:
-        return connection.execute(sa.select(SERIES.c.series).where(rows.RUNNING).limit(1)).first() is not None
-
-    @writes
-    def _take_back(self, connection: Connection) -> list[str]:
-        stale = list(connection.scalars(sa.select(SERIES.c.series).where(rows.RUNNING)))
-        rows.give_back(connection, rows.RUNNING)
-        return stale
-
-    @writes
-    def forget(self, connection: Connection, series: str) -> None:
-        """Drop a series that Orthanc no longer holds."""
+    def forget(self, connection: Connection, series: str, *, claim: Entry | None = None) -> None:
+        """Drop a series that Orthanc no longer holds. Raises LostClaim where that is said under one."""
+        if claim is not None:
+            rows.claimed(connection, claim)
         connection.execute(sa.delete(SERIES).where(SERIES.c.series == series))
         rows.set_instances(connection, series, ())
 
@@ -203,12 +164,14 @@ class Ledger(Database):
     def restart(self, connection: Connection, *, lineups: Mapping[str, str]) -> None:
         """Put right what the last process left, at start.
 
-        What was running is due at once. What failed with other models is tried again (``lineups``: today's
-        fingerprint by modality); what ended Orthanc, once and alone.
+        What was running is due at once; what somebody else reads, when its lease has expired. What failed
+        with other models is tried again (``lineups``: today's fingerprint by modality); what ended Orthanc,
+        once and alone.
         """
         now = time.time()
         due = {"state": State.WAITING, "due_at": now, "updated_at": now}
-        connection.execute(sa.update(SERIES).where(rows.RUNNING).values(due))
+        expired = SERIES.c.lease_until < rows.now(connection)
+        rows.take_away(connection, rows.held_by(self.holder) | expired)
         for modality, models in lineups.items():
             failed = sa.update(SERIES).where(
                 SERIES.c.state == State.FAILED, SERIES.c.modality == modality, SERIES.c.models != models

@@ -10,20 +10,33 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from plugin.domain.kinds import Modality, State
-from plugin.queue.tables import INSTANCES, POSITION, SERIES, LastTry, instance_number
+from plugin.queue.tables import INSTANCES, POSITION, SERIES, Entry, LastTry, instance_number
 
 _AT_ONCE = 500
 """How many values a query names: databases have a limit."""
 
 RUNNING = SERIES.c.state == State.RUNNING
 RECEIVED = (SERIES.c.state == State.WAITING) & SERIES.c.due_at.is_(None)
+_RELEASED: dict[str, None] = {"holder": None, "lease_until": None, "heartbeat": None}
 
 
-def due_now(now: float) -> sa.Select[Any]:
-    """What is due, in the order in which it is to be taken; last tries come last."""
+class LostClaim(Exception):
+    """A claim that has passed to somebody else: nothing may be stored or settled under it any more."""
+
+
+def now(connection: Connection) -> float:
+    """Seconds of the epoch, by the one clock that all who claim have in common: the database's."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.scalar(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))) or 0)
+
+
+def due_now(now: float, holder: str) -> sa.Select[Any]:
+    """What is due and nobody else's, in the order in which it is to be taken; last tries come last."""
+    free = SERIES.c.holder.is_(None) | (SERIES.c.holder == holder) | (SERIES.c.lease_until < now)
     return (
         sa.select(SERIES)
-        .where(SERIES.c.state == State.WAITING, SERIES.c.due_at <= now)
+        .where(SERIES.c.state == State.WAITING, SERIES.c.due_at <= now, free)
         .order_by(
             sa.case((SERIES.c.last_try == LastTry.OWED, 1), else_=0),
             sa.case((SERIES.c.modality == Modality.XRAY, 0), else_=1),
@@ -45,6 +58,24 @@ def row_of(connection: Connection, series: str) -> RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
+def claimed(connection: Connection, entry: Entry) -> RowMapping | None:
+    """The row of a series under a claim; None where it was forgotten. Raises LostClaim."""
+    row = row_of(connection, entry.series)
+    check_fence(entry, None if row is None else row["fence"])
+    return row
+
+
+def check_fence(entry: Entry, fence: int | None) -> None:
+    """Raise LostClaim where the ledger has another fence than the claim. None: it has no such series."""
+    if fence not in (None, entry.fence):
+        raise LostClaim(f"claim {entry.fence} of series {entry.series} has passed to claim {fence}")
+
+
+def held_by(holder: str) -> sa.ColumnElement[bool]:
+    """Whether a series is read by this holder; by nobody's leave, where it runs without a lease."""
+    return (SERIES.c.holder == holder) | (RUNNING & SERIES.c.holder.is_(None))
+
+
 def note(connection: Connection, series: str, modality: str, due: float | None, now: float) -> None:
     """Let a series with new content wait, its attempts counted anew."""
     values = {"modality": modality, "due_at": due, "state": State.WAITING, "attempts": 0, "last_try": None}
@@ -55,8 +86,8 @@ def note(connection: Connection, series: str, modality: str, due: float | None, 
 
 
 def insert(connection: Connection, series: str, now: float, **values: Any) -> None:
-    """A new row."""
-    row = {"attempts": 0, "stored": [], "forced": False} | values
+    """A new row. Its fence begins with the time: a series that comes again never gets one that it had."""
+    row = {"attempts": 0, "stored": [], "forced": False, "fence": int(now)} | values
     connection.execute(sa.insert(SERIES).values(series=series, noted_at=now, updated_at=now, **row))
 
 
@@ -65,6 +96,11 @@ def update(connection: Connection, series: str, **values: Any) -> None:
     connection.execute(
         sa.update(SERIES).where(SERIES.c.series == series).values(updated_at=time.time(), **values)
     )
+
+
+def release(connection: Connection, series: str, **values: Any) -> None:
+    """Change a series' row at the end of a claim: nobody holds it any more."""
+    update(connection, series, **values, **_RELEASED)
 
 
 def set_instances(connection: Connection, series: str, instances: Sequence[str]) -> None:
@@ -87,7 +123,7 @@ def series_of(connection: Connection, instances: Sequence[str]) -> list[str]:
 
 
 def give_back(connection: Connection, which: sa.ColumnElement[bool]) -> None:
-    """Let running series wait again, due at once, as if they had not been taken."""
+    """Let running series wait again, due at once, as if they had not been taken; nobody holds them."""
     now = time.time()
     begun = SERIES.c.last_try == LastTry.BEGUN
     connection.execute(
@@ -101,6 +137,18 @@ def give_back(connection: Connection, which: sa.ColumnElement[bool]) -> None:
             updated_at=now,
         )
     )
+    connection.execute(sa.update(SERIES).where(which).values(_RELEASED))
+
+
+def take_away(connection: Connection, which: sa.ColumnElement[bool]) -> list[str]:
+    """End claims from outside: what was running is due at once, and the attempt counts; those series."""
+    now = time.time()
+    running = list(connection.scalars(sa.select(SERIES.c.series).where(which, RUNNING)))
+    ended: dict[str, Any] = {"fence": SERIES.c.fence + 1, **_RELEASED}
+    due = {"state": State.WAITING, "due_at": now, "updated_at": now}
+    connection.execute(sa.update(SERIES).where(which, RUNNING).values(due | ended))
+    connection.execute(sa.update(SERIES).where(which, SERIES.c.holder.is_not(None)).values(ended))
+    return running
 
 
 def position_of(connection: Connection, name: str) -> int | None:

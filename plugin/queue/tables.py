@@ -42,6 +42,11 @@ SERIES = sa.Table(
     sa.Column("outcome", sa.JSON),
     # How it stands with the last try of a series that was being read when Orthanc ended (LastTry).
     sa.Column("last_try", sa.String(8)),
+    # Who reads it, when that was last heard of, until when it holds; the number of the claim (leases.py).
+    sa.Column("holder", sa.String(128)),
+    sa.Column("lease_until", sa.Float),
+    sa.Column("heartbeat", sa.Float),
+    sa.Column("fence", sa.BigInteger, nullable=False, default=0, server_default="0"),
     # Orthanc instances that may have been stored for this series and are not yet cleared away.
     sa.Column("stored", sa.JSON, nullable=False, default=list),
     sa.Column("noted_at", sa.Float, nullable=False),
@@ -89,6 +94,10 @@ class Entry:
     models: str | None
     outcome: dict[str, Any] | None
     last_try: LastTry | None
+    holder: str | None
+    lease_until: float | None
+    heartbeat: float | None
+    fence: int
     stored: tuple[str, ...]
     noted_at: float
     updated_at: float
