@@ -95,6 +95,14 @@ def test_nothing_is_shown_outside_the_body_and_how_much_that_was_is_told() -> No
 
 def test_a_map_that_was_taught_where_is_shown_as_it_is() -> None:
     places = np.array([[-3.0, 0.0, FULL / 2, 2 * FULL]], np.float32)
-    np.testing.assert_allclose(located_shades(places, margin=5.0), [[0, 0, 0.5, 1]])
-    np.testing.assert_allclose(located_shades(places, margin=0.0), [[0, 0, 0.5, 1]])
+    np.testing.assert_allclose(located_shades(places, margin=5.0), [[-3 / FULL, 0, 0.5, 1]])
+    np.testing.assert_allclose(located_shades(places, margin=0.0), [[-3 / FULL, 0, 0.5, 1]])
     assert located_shades(places, margin=-FULL / 2)[0, 2] == 0, "a place glows on a film that is not called"
+
+
+def test_the_border_of_a_place_lies_where_its_evidence_ends() -> None:
+    """Two places, one as far below the level as the other is above it: the border is halfway between."""
+    shades = located_shades(np.array([[-2.0, 2.0]], np.float32), margin=1.0)
+    placed = attention_map(shades, body=whole(10, 40), input_shape=(64, 64), short_side=None).shades
+    assert placed.min() == 0
+    np.testing.assert_array_equal(placed > 0, np.arange(40)[None] >= np.full((10, 1), 20))

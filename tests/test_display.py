@@ -38,6 +38,16 @@ def test_linear_window_follows_the_standards_formula() -> None:
     np.testing.assert_allclose(row, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"])
+def test_a_number_too_large_to_compute_with_counts_as_missing(keyword: str) -> None:
+    attributes: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": 0, "WindowCenter": 4000}
+    attributes |= {"WindowWidth": 3000, keyword: "9e299"}
+    row = shown(ramp(), **attributes)[0]
+    assert np.isfinite(row).all()
+    assert row[-1] - row[0] > 0.5
+    assert (np.diff(row) >= 0).all()
+
+
 def test_linear_exact_and_sigmoid() -> None:
     pixels = ramp()
     exact = shown(pixels, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="LINEAR_EXACT")[0]

@@ -26,6 +26,7 @@ from results_factory import (
     attention_for,
     ct_findings,
     grid,
+    header,
     lungs_on,
     measurements,
     volume,
@@ -35,15 +36,15 @@ from results_factory import (
 from scipy import ndimage
 from test_analysis_outline import inside
 
-from plugin.dicom.imaging import Instance
+from plugin.dicom.imaging import Instance, XrayImage
 from plugin.domain.findings import Findings, Remark, Severity, Side
 from plugin.domain.kinds import RemarkCode
 from plugin.results import concepts
 from plugin.results.capture import build_attention
 from plugin.results.common import SeriesLabel
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import NOWHERE, Outline, Regions, ct_regions
-from plugin.results.sr.report import build_sr
+from plugin.results.sr.regions import NOWHERE, ct_regions, xray_regions
+from plugin.results.sr.report import ReportType, build_sr
 from plugin.results.summary import Earlier, Report, sentence, summarise
 from plugin.results.texts import Texts
 
@@ -305,18 +306,55 @@ def test_a_lung_that_is_missing_is_absent() -> None:
     assert numbers(found) == {}
 
 
-def test_evidence_on_an_x_ray_is_drawn_only_where_it_is_a_location_and_the_finding_was_called() -> None:
+def film_report(image: XrayImage, shades: np.ndarray, probability: float = 0.83) -> Dataset:
+    return read_back(
+        build_sr(
+            findings=xray_findings(probability=probability),
+            sources=[image.source],
+            identity=IDENTITY,
+            label=LABEL,
+            regions=xray_regions(image=image, shades=shades),
+        )
+    )
+
+
+def two_places(image: XrayImage) -> np.ndarray:
+    """Shades in two places, one larger than the other, and in one too small for the map to see."""
+    shades = np.zeros(image.pixels.shape, np.float32)
+    shades[300:400, 80:180], shades[200:300, 330:400], shades[500:510, 50:60] = 0.4, 0.01, 0.9
+    shades[:20] = np.nan
+    return shades
+
+
+def test_where_a_network_sees_opacities_on_a_film_is_outlined_part_by_part() -> None:
     image = xray()
-    points = np.array([[10, 20], [60, 20], [60, 90], [10, 20]], float)
-    outline = Outline(sop_instance_uid=image.source.header.SOPInstanceUID, points=points)
-    regions = Regions(evidence=(outline,))
-    common = {"sources": [image.source], "identity": IDENTITY, "label": LABEL, "regions": regions}
-    called = read_back(build_sr(findings=xray_findings(), **common))  # type: ignore[arg-type]
-    ((uid, _, drawn),) = outlines(called)
-    assert uid == IDENTITY.tracking_uid("classifier-xray-lite2-xray")
-    np.testing.assert_array_equal(drawn, points)
-    not_called = build_sr(findings=xray_findings(probability=0.2), **common)  # type: ignore[arg-type]
-    assert outlines(read_back(not_called)) == []
+    shades = two_places(image)
+    ds = film_report(image, shades)
+    (first, _, large), (second, _, small) = outlines(ds)
+    assert first == IDENTITY.tracking_uid("classifier-xray-lite2-xray"), "OHIF sets the score beside it"
+    assert second == IDENTITY.tracking_uid("region-2")
+    shown = inside(large, shades.shape), inside(small, shades.shape)
+    np.testing.assert_array_equal(shown[0], (shades > 0) & (np.arange(500) < 250) & ~(shades > 0.8))
+    np.testing.assert_array_equal(shown[1], (shades > 0) & (np.arange(500) > 250))
+    for uid in (first, second):
+        group = groups(ds, shown=True)[uid]
+        (words,) = texts(group, "Tracking Identifier")
+        assert words.startswith("Where xray-lite2 sees opacities, region ")
+        assert texts(group, "Algorithm Name") == ["xray-lite2"]
+        assert "matched radiologists' boxes best" in texts(group, "Algorithm Parameters")[0]
+        assert coded(group, "Presence") == [], "that is what the classifier says, not the map"
+    (comment,) = texts(ds, "Comment")
+    assert comment.startswith("The outlines show where xray-lite2 sees opacities.")
+
+
+def test_nothing_is_outlined_on_a_film_that_is_not_called_or_on_which_the_map_shows_nothing() -> None:
+    image = xray()
+    for ds in (
+        film_report(image, two_places(image), probability=0.2),
+        film_report(image, 0 * two_places(image)),
+    ):
+        assert outlines(ds) == []
+        assert texts(ds, "Comment") == []
 
 
 def test_no_lungs_and_no_findings_are_said_in_words() -> None:
@@ -425,6 +463,24 @@ def test_a_rejected_series_was_not_analysed_and_says_by_what(network: bool) -> N
     assert texts(ds, "Summary")[0].startswith("This series was not analysed. Not a frontal film.")
     equipment = [item.ManufacturerModelName for item in ds.ContributingEquipmentSequence]
     assert equipment == ["orthanc-chest-ai", *(["screener"] if network else [])]
+
+
+@pytest.mark.parametrize("report_type", ["COMPREHENSIVE", "COMPREHENSIVE_3D"])
+def test_a_note_on_a_kind_of_object_that_nobody_knows(report_type: ReportType) -> None:
+    """``Results.RejectionSr`` may be "all": so private SOP Classes get a note too."""
+    remark = Remark(code=RemarkCode.SOP_CLASS, severity=Severity.REJECT, message="a private kind of object")
+    source = Instance(instance_id="a", header=header(SOPClassUID="1.3.6.1.4.1.9.9.1"), has_pixels=True)
+    ds = read_back(
+        build_sr(
+            findings=Findings(modality="ct", remarks=(remark,)),
+            sources=[source],
+            identity=IDENTITY,
+            label=LABEL,
+            report_type=report_type,
+        )
+    )
+    assert (ds.PatientName, ds.StudyDescription) == ("Doe^Jane", "Chest CT")
+    assert "1.3.6.1.4.1.9.9.1" in str(ds.CurrentRequestedProcedureEvidenceSequence)
 
 
 def test_the_report_names_the_other_results() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from dicom_tables import dicom_info
@@ -39,7 +40,7 @@ from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import ct_regions
+from plugin.results.sr.regions import NOWHERE, ct_regions, xray_regions
 from plugin.results.sr.report import ReportType, build_sr
 
 DIRTY: dict[str, object] = {
@@ -96,7 +97,9 @@ def ct_results(
     return {"seg": seg, "sr": report, "pdf": pdf}
 
 
-def xray_results(dirty: bool, **attributes: object) -> dict[str, Dataset | None]:
+def xray_results(
+    dirty: bool, *, located: bool = False, report_type: ReportType = "COMPREHENSIVE", **attributes: object
+) -> dict[str, Dataset | None]:
     with pydicom.config.disable_value_validation():
         image = xray(**((DIRTY if dirty else {}) | attributes))
     label = SeriesLabel(software_version="0.1.0", language="pt", institution="Hospital São José")
@@ -110,7 +113,15 @@ def xray_results(dirty: bool, **attributes: object) -> dict[str, Dataset | None]
         ),
         "attention": build_attention(image=image, attention=looked, **common),  # type: ignore[arg-type]
     }
-    return {"sr": build_sr(sources=[image.source], related=related, **common), **related}  # type: ignore[arg-type]
+    regions = xray_regions(image=image, shades=np.where(looked > 0.1, looked, 0)) if located else NOWHERE
+    report = build_sr(
+        sources=[image.source],
+        related=related,
+        regions=regions,
+        report_type=report_type,
+        **common,  # type: ignore[arg-type]
+    )
+    return {"sr": report, **related}
 
 
 def rejection() -> dict[str, Dataset | None]:
@@ -127,6 +138,10 @@ CASES: dict[str, Callable[[], dict[str, Dataset | None]]] = {
     "ct as Comprehensive 3D SR": lambda: ct_results("usual", False, report_type="COMPREHENSIVE_3D"),
     "x-ray": lambda: xray_results(False),
     "x-ray, dirty": lambda: xray_results(True),
+    "x-ray with regions": lambda: xray_results(False, located=True),
+    "x-ray with regions, Comprehensive 3D SR": lambda: xray_results(
+        False, located=True, report_type="COMPREHENSIVE_3D"
+    ),
     "CR without orientation": lambda: xray_results(
         False, SOPClassUID=ComputedRadiographyImageStorage, Modality="CR", PatientOrientation=None
     ),

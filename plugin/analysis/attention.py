@@ -48,14 +48,15 @@ def evidence_shades(evidence: FloatArray, *, margin: float, temperature: float) 
 
 
 def located_shades(places: FloatArray, *, margin: float) -> FloatArray:
-    """A map that was taught where (h, w), in log odds, as shades in [0, 1], on one scale for every picture.
+    """A map that was taught where (h, w), in log odds, as shades up to 1, on one scale for every picture.
 
-    A place is 0 up to where the network was measured to tell disease from none, and 1 from :data:`FULL`
-    above it on. Below its operating point a picture's places lose what its score, ``margin``, falls short of
-    it: what is not called hardly glows.
+    A place is 0 where the map fits readers' boxes best, 1 from :data:`FULL` above that on, and below 0 where
+    the network sees nothing: between two places the border then lies where it belongs. On a picture that is
+    not called, places lose what its score falls short of the operating point (``margin`` below 0): it hardly
+    glows.
     """
     above = np.nan_to_num(places.astype(np.float32)) + min(margin, 0.0)
-    return np.asarray(np.clip(above / FULL, 0, 1), dtype=np.float32)
+    return np.asarray(np.minimum(above / FULL, 1), dtype=np.float32)
 
 
 def log_odds(probability: float) -> float:
@@ -72,7 +73,8 @@ def attention_map(
     short_side: int | None,
     located: bool = False,
 ) -> AttentionMap:
-    """Shades (h, w) placed over a picture of the shape of ``body``, without what lies outside the body.
+    """Shades (h, w) placed over a picture of the shape of ``body``, without what lies outside the body; those
+    below 0 are none.
 
     ``input_shape`` and ``short_side`` say how the picture came to the network: stretched to
     ``input_shape`` (None), or brought to that shorter side and cropped in the middle. ``located`` is passed

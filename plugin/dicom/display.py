@@ -13,6 +13,7 @@ from plugin.dicom import headers, pixels
 FloatArray = npt.NDArray[np.float32]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a header's numbers may be beyond float32: that is looked at
 def display_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
     """Stored values as a viewer shows them, float32 in [0, 1], dense is bright.
 
@@ -36,14 +37,16 @@ def display_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
 
 
 def _modality_values(dataset: Dataset, stored: pixels.StoredArray) -> FloatArray:
-    """Modality LUT or rescale (DICOM PS3.3 C.11.1)."""
+    """Modality LUT or rescale (DICOM PS3.3 C.11.1). One too large to compute with counts as missing, like one
+    that is no number: a slope of 1e300 says nothing of a film."""
     values = stored.astype(np.float32)
     table = _first_table(dataset, "ModalityLUTSequence")
     if table is not None:
         return table.look_up(values)
     slope = headers.number(dataset, "RescaleSlope") or 1.0
     intercept = headers.number(dataset, "RescaleIntercept") or 0.0
-    return values * np.float32(slope) + np.float32(intercept)
+    rescaled: FloatArray = values * np.float32(slope) + np.float32(intercept)
+    return rescaled if np.isfinite(rescaled).all() else values
 
 
 def _voi_lut(dataset: Dataset, values: FloatArray) -> FloatArray | None:

@@ -107,5 +107,6 @@ def _parse(data: bytes) -> Dataset:
 
 
 def _not_dicom(error: Exception) -> UnreadableInstance:
-    log.warning("not read as DICOM: %s", " ".join(str(error).split())[:300] or type(error).__name__)
+    # Without pydicom's words: they may quote a value, which may be the patient's.
+    log.warning("a file is not read as DICOM: %s", type(error).__name__)
     return UnreadableInstance("the file cannot be read as DICOM: it is damaged, cut short or something else")

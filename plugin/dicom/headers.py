@@ -64,8 +64,8 @@ def items(header: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """The items of a sequence; empty where missing."""
     try:
         value = header.get(keyword)
-    except UNREADABLE as error:
-        log.warning("%s cannot be read and counts as missing: %s", keyword, error)
+    except UNREADABLE:
+        _say_unreadable(keyword)
         return ()
     return tuple(value) if isinstance(value, DicomSequence) else ()
 
@@ -89,11 +89,16 @@ def _date(header: Dataset, keyword: str) -> date | None:
         return None
 
 
+def _say_unreadable(keyword: str) -> None:
+    """Without pydicom's words: they may quote the value, which may be the patient's."""
+    log.warning("%s cannot be read and counts as missing", keyword)
+
+
 def _values(header: Dataset, keyword: str) -> tuple[object, ...]:
     try:
         value = header.get(keyword)
-    except UNREADABLE as error:
-        log.warning("%s cannot be read and counts as missing: %s", keyword, error)
+    except UNREADABLE:
+        _say_unreadable(keyword)
         return ()
     if value is None or isinstance(value, DicomSequence):
         return ()

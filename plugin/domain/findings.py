@@ -63,6 +63,10 @@ class FigureKind(StrEnum):
     """The same in percentage points of the lung."""
     OVERLAP = "overlap"
     """Mean Dice coefficient of the findings with experts' outlines, 0 to 1."""
+    POINTED = "pointed"
+    """The share of films with opacities on which the map is strongest inside a radiologist's box, 0 to 1."""
+    BOXES = "boxes"
+    """Mean Dice coefficient of the map's regions with radiologists' boxes, 0 to 1."""
     FALSE_SHARE = "false_share"
     """Percentage of the lung that is marked on average where no findings are expected."""
 

@@ -16,6 +16,8 @@ _NAMES: dict[FigureKind, tuple[str, ...]] = {
     FigureKind.VOLUME_BIAS_ML: ("findings volume error, mL",),
     FigureKind.VOLUME_BIAS_POINTS: ("findings volume error, percentage points of lung",),
     FigureKind.OVERLAP: ("findings Dice, mean over volumes",),
+    FigureKind.POINTED: ("pointing game",),
+    FigureKind.BOXES: ("Dice of the attention and the boxes",),
     FigureKind.FALSE_SHARE: ("findings in % of lung where none are expected",),
 }
 """How the name of a figure of each kind begins. The first in the card counts: cards put first what was

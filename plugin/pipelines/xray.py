@@ -16,6 +16,7 @@ from plugin.pipelines.reading import Reading, Request
 from plugin.results.capture import build_attention
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
+from plugin.results.sr.regions import NOWHERE, xray_regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
 
@@ -83,12 +84,16 @@ def _results(
             material=_material(image, attention),
         )
     if wanted.sr:
+        regions = NOWHERE
+        if attention is not None and attention.located:
+            regions = xray_regions(image=image, shades=attention.shades)
         results["sr"] = build_sr(
             findings=findings,
             sources=[image.source],
             identity=request.identity,
             label=label,
             related=results,
+            regions=regions,
             predecessors=request.predecessors,
             report_type=request.settings.report_type,
         )

@@ -14,17 +14,18 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-logger = logging.getLogger(__name__)
+from plugin.dicom.headers import UNREADABLE
 
-_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
+logger = logging.getLogger(__name__)
 
 
 def read(header: Dataset, keyword: str) -> str:
     """The attribute as text, several values joined as DICOM does; empty where it cannot be read."""
     try:
         value = header.get(keyword)
-    except _UNREADABLE as error:
-        logger.warning("%s of the source cannot be read and is left out: %s", keyword, error)
+    except UNREADABLE:
+        # Without pydicom's words: they may quote the value.
+        logger.warning("%s of the source cannot be read and is left out", keyword)
         return ""
     if value is None:
         return ""

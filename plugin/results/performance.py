@@ -26,11 +26,13 @@ def _words(figure: Measured, texts: Texts) -> str:
 
 def _shown(figure: Measured, value: float, texts: Texts) -> str:
     match figure.kind:
-        case FigureKind.SENSITIVITY | FigureKind.SPECIFICITY | FigureKind.FALSELY_REJECTED:
+        case (
+            FigureKind.SENSITIVITY | FigureKind.SPECIFICITY | FigureKind.FALSELY_REJECTED | FigureKind.POINTED
+        ):
             return texts.percent(100 * value)
         case FigureKind.FALSE_SHARE:
             return texts.percent(value, 1)
-        case FigureKind.OVERLAP:
+        case FigureKind.OVERLAP | FigureKind.BOXES:
             return texts.number(value, 2)
         case FigureKind.VOLUME_BIAS_ML:
             return texts.signed(value)

@@ -18,10 +18,11 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     SourceImageForMeasurementGroup,
+    TrackingIdentifier,
 )
 from pydicom.dataset import Dataset
 
-from plugin.domain.findings import Classification, Findings, LungMeasurements
+from plugin.domain.findings import Algorithm, Classification, Findings, LungMeasurements
 from plugin.results import concepts
 from plugin.results.common import SeriesLabel
 from plugin.results.identity import Identity
@@ -117,8 +118,8 @@ def _classifier(
 ) -> list[Group]:
     """One classifier: the finding's probability, the operating point, and whether it was called.
 
-    Of an X-ray the outlines of the evidence follow, where the regions have them and it was called; of a CT
-    those of the lungs that it judges.
+    Of a CT the outlines of the lungs that it judges follow; of an X-ray those of where the first classifier
+    sees its finding, where it calls it and the regions have any.
     """
     finding, name = classification.finding, classification.algorithm.name
     projection = classification.projection or "xray"
@@ -147,8 +148,30 @@ def _classifier(
     )
     if lungs is not None:
         return [said, *lungs_outlined(tracking, context.both_lungs(), lungs.algorithm, context)]
-    evidence = context.regions.evidence if first and classification.positive else ()
-    return [
-        said,
-        *(outlined(tracking, o, context, finding_type=concept, algorithm_id=algorithm) for o in evidence),
-    ]
+    if first and classification.positive:
+        return [said, *_seen(classification.algorithm, concept, tracking, context)]
+    return [said]
+
+
+def _seen(
+    algorithm: Algorithm, concept: CodedConcept, tracking: TrackingIdentifier, context: Context
+) -> list[Group]:
+    """Where an X-ray classifier sees its finding: a group for each region, by the map that locates it.
+
+    The largest has the Tracking UID of what the classifier says (``tracking``): OHIF draws one outline for
+    a Tracking UID, and sets the score beside it.
+    """
+    groups: list[Group] = []
+    for place, outline in enumerate(context.regions.evidence, start=1):
+        words = context.texts("sr.region", number=place, model=algorithm.name)
+        uid = tracking[-1].UID if place == 1 else context.identity.tracking_uid(f"region-{place}")
+        groups.append(
+            outlined(
+                TrackingIdentifier(uid=uid, identifier=words),
+                outline,
+                context,
+                finding_type=concept,
+                algorithm_id=algorithm_item(algorithm, region=context.texts("sr.region_rule")),
+            )
+        )
+    return groups

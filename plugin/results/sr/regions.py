@@ -1,7 +1,8 @@
 """Where to look: outlines on source images of what was really found and measured there.
 
-On a CT each lung and the largest separate opacities, each on the slice where most of it is seen. What has
-no place that was measured has no outline: a report without lungs and without opacities draws nothing.
+On a CT each lung and the largest separate opacities, each on the slice where most of it is seen. On an X-ray
+the parts of a map that was measured to locate opacities. What has no place that was measured has no outline:
+a report without lungs and without opacities draws nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from plugin.analysis.lesions import Lesion, lesions
 from plugin.analysis.outline import outlines
-from plugin.dicom.imaging import CtVolume
+from plugin.dicom.imaging import CtVolume, XrayImage
 from plugin.domain.findings import Side
 from plugin.results.seg import masks
 
 MOST_OPACITIES = 10
 """So many of the separate opacities are outlined, the largest first."""
+
+LEAST_OF_FILM = 1 / 256
+"""Regions of a film that are smaller are left out: a map of 16 x 16 places does not see finer."""
 
 _SPREAD = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.45)
 """Where in the lungs each statement about both is shown, from their base to their apex."""
@@ -55,7 +60,7 @@ class Regions:
     ``lung``: the outline of each lung, by its side; ``lungs``: the outlines of both on slices spread over
     them, for statements about both, which viewers would set over each other on one slice;
     ``opacities``: the largest of ``opacity_count``; ``evidence``: of an X-ray the outlines of where the
-    first classifier saw its finding, where that was measured to be a location.
+    first classifier sees its finding, the largest first, where its map was measured to locate it.
     """
 
     lung: Mapping[Side, Outline] = field(default_factory=lambda: MappingProxyType({}))
@@ -93,6 +98,19 @@ def ct_regions(
         opacities=tuple(_opacity(lesion, lungs, drawn) for lesion in found),
         opacity_count=count,
     )
+
+
+def xray_regions(*, image: XrayImage, shades: npt.NDArray[np.float32]) -> Regions:
+    """The outlines of where a map that locates opacities shows any: their borders are those of its colours.
+
+    ``shades``: float32, the picture's shape, in [0, 1], 0 outside the body, NaN where the network saw none.
+    """
+    parts, count = ndimage.label(shades > 0, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    kept = np.isin(parts, 1 + np.flatnonzero(sizes[1:] >= LEAST_OF_FILM * shades.size))
+    uid = image.source.header.SOPInstanceUID
+    found = outlines(kept)[:MOST_OPACITIES]
+    return Regions(evidence=tuple(Outline(sop_instance_uid=uid, points=points) for points in found))
 
 
 _LABEL = {Side.RIGHT: masks.RIGHT, Side.LEFT: masks.LEFT}

@@ -51,7 +51,24 @@ _CONTAINS = RelationshipTypeValues.CONTAINS
 ReportType = Literal["COMPREHENSIVE", "COMPREHENSIVE_3D"]
 """SOP Class of the report: the one that most programs read, or the one that IHE AI Results asks for."""
 
-_CLASSES = {"COMPREHENSIVE": ComprehensiveSR, "COMPREHENSIVE_3D": Comprehensive3DSR}
+
+class _PatientFollows:
+    """:func:`finish` writes patient and study, whatever the source is. highdicom would look up which of their
+    attributes a source has by its SOP Class, and fails at one that the standard does not have."""
+
+    def copy_patient_and_study_information(self, dataset: Dataset) -> None:
+        """Copy nothing."""
+
+
+class _Comprehensive(_PatientFollows, ComprehensiveSR):
+    pass
+
+
+class _Comprehensive3D(_PatientFollows, Comprehensive3DSR):
+    pass
+
+
+_CLASSES = {"COMPREHENSIVE": _Comprehensive, "COMPREHENSIVE_3D": _Comprehensive3D}
 
 
 def build_sr(
@@ -105,7 +122,10 @@ def build_sr(
         _evaluations(
             groups.analyses(findings),
             summarise(findings, label.texts, history),
-            _comments(findings, segmentation, identity, label.texts),
+            [
+                *_comments(findings, segmentation, identity, label.texts),
+                *_of_regions(findings, regions, label.texts),
+            ],
         )
     )
     result: Dataset = _CLASSES[report_type](
@@ -190,6 +210,13 @@ def _comments(
     if segmentation.SegmentationType == "LABELMAP":
         comments.append(texts("sr.label_map"))
     return comments
+
+
+def _of_regions(findings: Findings, regions: Regions, texts: Texts) -> Iterator[str]:
+    """What the outlines of an X-ray are, where there are any."""
+    said = findings.classifications
+    if regions.evidence and said and said[0].positive:
+        yield texts("sr.regions", model=said[0].algorithm.name)
 
 
 def _evaluations(
