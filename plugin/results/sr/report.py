@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from highdicom.sr import (
     CodeContentItem,
@@ -60,15 +60,15 @@ class _PatientFollows:
         """Copy nothing."""
 
 
-class _Comprehensive(_PatientFollows, ComprehensiveSR):
+class _Comprehensive(_PatientFollows, ComprehensiveSR):  # type: ignore[misc]
     pass
 
 
-class _Comprehensive3D(_PatientFollows, Comprehensive3DSR):
+class _Comprehensive3D(_PatientFollows, Comprehensive3DSR):  # type: ignore[misc]
     pass
 
 
-_CLASSES = {"COMPREHENSIVE": _Comprehensive, "COMPREHENSIVE_3D": _Comprehensive3D}
+_CLASSES: dict[str, Any] = {"COMPREHENSIVE": _Comprehensive, "COMPREHENSIVE_3D": _Comprehensive3D}
 
 
 def build_sr(
