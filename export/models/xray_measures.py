@@ -12,6 +12,7 @@ import numpy.typing as npt
 from export.data.cxr import COVID, IEEE8023, NIH, NON_COVID, REJECTION, SIIM, UNSURE, Film
 from export.data.cxr_variants import SPOILED
 from export.figures import Statistic, auc, calibration_error, figure, rate_at_least, rate_below
+from export.models.xray_boxes import box_figure
 from export.models.xray_samples import FILM, Sample
 from plugin.models.cards import Figure
 
@@ -250,15 +251,19 @@ def place_figures(
         ("share of the picture that the boxes take", inside.mean(axis=1), np.ones(len(chosen), bool)),
         ("Dice of the attention and the boxes", dice, np.ones(len(chosen), bool)),
     ]
+    boxes = box_figure(films, evidence, measured_on=f"films of siim-covid19, {LEFT_OUT}", command=command)
     return [
-        figure(
-            f"{name}, siim",
-            lambda _labels, scores: float(scores.mean()),
-            member[member].astype(np.int64),
-            values[member],
-            [film.patient for film, own in zip(chosen, member, strict=True) if own],
-            measured_on=f"films of siim-covid19 with boxes, {LEFT_OUT}",
-            command=command,
-        )
-        for name, values, member in rows
+        *(
+            figure(
+                f"{name}, siim",
+                lambda _labels, scores: float(scores.mean()),
+                member[member].astype(np.int64),
+                values[member],
+                [film.patient for film, own in zip(chosen, member, strict=True) if own],
+                measured_on=f"films of siim-covid19 with boxes, {LEFT_OUT}",
+                command=command,
+            )
+            for name, values, member in rows
+        ),
+        boxes,
     ]
