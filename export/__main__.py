@@ -7,13 +7,13 @@ import logging
 import re
 from pathlib import Path
 
-from export import precision
 from export.measured import read_measured, table, write_measured
 from export.models import Model, models
 from export.paths import ONNX_MODELS, REPOSITORY
-from export.precision_report import keep_report, read_reports
-from export.precision_report import table as precision_table
-from export.precision_studies import study_of
+from export.studies import precision
+from export.studies.precision_cases import study_of
+from export.studies.precision_report import keep_report, read_reports
+from export.studies.precision_report import table as precision_table
 from plugin.models.cards import read_card
 from plugin.models.lineup import ROLES, default_model
 

@@ -13,8 +13,8 @@ pytest.importorskip("sklearn", reason="scikit-learn is only needed for measuring
 
 from torch import nn
 
-from export.precision import Bench, Cases, measure
-from export.precision_report import PRECISIONS, Precision
+from export.studies.precision import Bench, Cases, measure
+from export.studies.precision_report import PRECISIONS, Precision
 from plugin.models.cards import Card
 from plugin.models.session import FloatArray
 from tests.test_export_quantise import SHAPE, pictures, small_card, small_network

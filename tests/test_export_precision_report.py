@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.paths import ONNX_MODELS
-from export.precision_report import (
+from export.studies.precision_report import (
     PRECISIONS,
     Compared,
     Cost,

@@ -18,7 +18,7 @@ import torch
 
 from export.networks.attention import AttentionClassifier
 from export.onnx_writer import described, self_test_input, write_card, write_graph
-from export.quantise import FIRST_IN_FLOAT, kept_in_float, quantise
+from export.studies.quantise import FIRST_IN_FLOAT, kept_in_float, quantise
 from plugin.domain.errors import ModelError
 from plugin.models.cards import Card, ModelOutput, OutputClass, read_card
 from plugin.models.loading import load_model

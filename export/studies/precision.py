@@ -20,8 +20,8 @@ from torch import nn
 from export import host
 from export.figures import Array, Labels, Statistic, bootstrap
 from export.onnx_writer import described, self_test_input, store_as_float16, write_card, write_graph
-from export.precision_report import PRECISIONS, Compared, Cost, Precision, Report, Value
-from export.quantise import quantise
+from export.studies.precision_report import PRECISIONS, Compared, Cost, Precision, Report, Value
+from export.studies.quantise import quantise
 from plugin.models.cards import Card
 from plugin.models.loading import load_model
 from plugin.models.network import Model

@@ -24,8 +24,8 @@ from export.models.ct_segment import SegmentModel
 from export.models.ct_segment_measure import SMALLEST_FINDINGS_ML, dice
 from export.models.xray import FOLDS, XrayModel
 from export.paths import ONNX_MODELS
-from export.precision import Bench, Cases, Study
-from export.precision_report import PRECISIONS, Precision
+from export.studies.precision import Bench, Cases, Study
+from export.studies.precision_report import PRECISIONS, Precision
 from plugin.analysis import preprocess
 from plugin.analysis.segmentation import segment
 from plugin.models.cards import Card, read_card
