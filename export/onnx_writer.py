@@ -118,7 +118,7 @@ def write_graph(
     network: nn.Module,
     folder: Path,
     *,
-    shape: tuple[int, int, int, int],
+    shape: Sequence[int],
     outputs: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
@@ -137,7 +137,7 @@ def write_graph(
     network = network.cpu().eval()
     program = torch.onnx.export(
         network,
-        (torch.zeros(shape),),
+        (torch.zeros(tuple(shape)),),
         dynamo=True,
         opset_version=OPSET,
         input_names=[input_name],

@@ -49,7 +49,17 @@ class ModelChoice(Section):
     ct_sagittal: tuple[str, ...] = Field(
         default=("auto",), description="CT classifiers of the sagittal projection"
     )
-    ct_segmentation: str = Field(default="auto", description="segmentation of lungs and findings")
+    ct_segmentation: tuple[str, ...] = Field(
+        default=("auto",),
+        description="CT segmenters, slice-wise or volumetric; the first leads: its masks become the"
+        " Segmentation, the others' measurements are told beside it",
+    )
+
+    @field_validator("ct_segmentation", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """A single name, as version 0.2.0 took it, or several."""
+        return ((value,) if value else ()) if isinstance(value, str) else value
 
 
 class ResultChoice(Section):
@@ -195,7 +205,7 @@ class Settings(Section):
         off: dict[Modality, str] = {}
         if not any(choice.xray):
             off[Modality.XRAY] = "Models.Xray is empty"
-        if not any((*choice.ct_axial, *choice.ct_sagittal, choice.ct_segmentation)):
+        if not any((*choice.ct_axial, *choice.ct_sagittal, *choice.ct_segmentation)):
             off[Modality.CT] = "Models.CtAxial, Models.CtSagittal and Models.CtSegmentation are empty"
         return off
 

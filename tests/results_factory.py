@@ -141,6 +141,7 @@ def volume(
         hu=hu if hu is not None else np.full(where.shape, -700, np.int16),
         sources=tuple(sources),
         spacing=(float(np.median(np.diff(where.z))), float(dy), float(dx)),
+        positions=np.asarray(where.z, float),
         thickness=thickness,
         transposed=transposed,
         flip_rows=bool(sign[1] < 0),

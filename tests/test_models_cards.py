@@ -30,6 +30,13 @@ def _changed(name: str, place: str, value: Any) -> dict[str, Any]:
     return card
 
 
+def _volumetric(name: str, volume: dict[str, Any]) -> dict[str, Any]:
+    """A model's card with patches of a volume for its input."""
+    card = _changed(name, "input.shape", [1, 3, 8, 8, 8])
+    card["input"]["volume"] = volume
+    return card
+
+
 XRAY, AXIAL, REJECT, SEGMENT = (
     "xray-covid-lite0",
     "ct-class-ax-compact",
@@ -39,6 +46,7 @@ XRAY, AXIAL, REJECT, SEGMENT = (
 COVID = {"name": "COVID", "meaning": "COVID-19", "role": "finding"}
 OTHER = {"name": "NON-COVID", "meaning": "no COVID-19", "role": "other"}
 LOGITS = {"name": "logits", "meaning": "logits", "activation": "sigmoid", "classes": [COVID, OTHER]}
+VOLUME = {"spacing": [2.5, 1, 1]}
 PERCENTILES = {"rule": "percentiles", "low": 1, "high": 99}
 
 
@@ -58,6 +66,13 @@ PERCENTILES = {"rule": "percentiles", "low": 1, "high": 99}
         (_changed(REJECT, "input.intensity", PERCENTILES), "hu_window"),
         (_changed(SEGMENT, "input.projection", {"axis": "axial"}), "unless it segments"),
         (_changed(XRAY, "input.projection", {"axis": "axial"}), "only a CT"),
+        (_changed(SEGMENT, "input.volume", VOLUME), "five numbers needs input.volume"),
+        (_changed(SEGMENT, "input.shape", [1, 3, 8, 8, 8]), "five numbers needs input.volume"),
+        (_volumetric(SEGMENT, {"spacing": [2.5, 0, 1]}), "greater than 0"),
+        (_volumetric(SEGMENT, VOLUME | {"orientation": "SPA"}), "one of L and R"),
+        (_volumetric(SEGMENT, VOLUME | {"overlap": 1.0}), "overlap"),
+        (_volumetric(AXIAL, VOLUME), "neither projected"),
+        (_volumetric(XRAY, VOLUME), "only a segmenter reads volumes"),
     ],
 )
 def test_a_card_that_no_pipeline_can_use_is_refused(card: dict[str, Any], words: str) -> None:
@@ -68,3 +83,14 @@ def test_a_card_that_no_pipeline_can_use_is_refused(card: dict[str, Any], words:
 def test_a_classifier_with_one_sigmoid_for_each_class_is_a_card() -> None:
     card = Card.model_validate(_changed(XRAY, "outputs", [LOGITS]))
     assert [c.role for c in card.logits.classes] == ["finding", "other"]
+
+
+def test_a_segmenter_of_volumes_may_leave_the_lungs_to_another() -> None:
+    card = _volumetric(SEGMENT, VOLUME)
+    both = Card.model_validate(card)
+    assert both.input.patch == (8, 8, 8)
+    card["outputs"][0]["classes"] = [c for c in card["outputs"][0]["classes"] if c["role"] == "finding"]
+    assert Card.model_validate(card).needs_lungs
+    card["input"]["volume"] = VOLUME | {"crop": "body"}
+    assert Card.model_validate(card).needs_lungs
+    assert not Card.model_validate(_volumetric(SEGMENT, VOLUME | {"crop": "body"})).needs_lungs

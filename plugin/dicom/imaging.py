@@ -64,6 +64,7 @@ class CtVolume:
     posterior (+y), axis 2 to the patient's left (+x), whatever the order and the flips of the source.
     ``sources``: the instance of each slice along axis 0.
     ``spacing``: (between slices, rows, columns) in mm; between slices is the median of the positions.
+    ``positions``: where each slice lies along the slices' normal in mm, increasing, shape (slices,).
     ``thickness``: mm that each slice stands for (half the way to either neighbour), shape (slices,);
     the sum over a mask of thickness x pixel area is its volume, also where the spacing varies.
     ``transposed``, ``flip_rows``, ``flip_columns``: how a source frame becomes a canonical slice:
@@ -73,6 +74,7 @@ class CtVolume:
     hu: npt.NDArray[np.int16]
     sources: tuple[Instance, ...]
     spacing: tuple[float, float, float]
+    positions: npt.NDArray[np.float64]
     thickness: npt.NDArray[np.float64]
     transposed: bool
     flip_rows: bool
@@ -157,6 +159,7 @@ def read_ct(
         hu=hu,
         sources=sources,
         spacing=(stack.spacing, *stack.pixel_spacing),
+        positions=stack.positions,
         thickness=stack.thickness,
         transposed=stack.transposed,
         flip_rows=stack.flip_rows,

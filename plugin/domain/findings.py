@@ -175,6 +175,16 @@ class LungMeasurements:
     algorithm: Algorithm
     left: LungMeasurement
     right: LungMeasurement
+    outline: Algorithm | None = None
+    """The network that found the lungs, where that was not ``algorithm``."""
+    agreement: float | None = None
+    """Of a network beside the leading one: the Dice coefficient, 0 to 1, of the findings of both; None for
+    the leading one, and where neither found any."""
+
+    @property
+    def outlined_by(self) -> Algorithm:
+        """The network that found the lungs."""
+        return self.outline or self.algorithm
 
     @property
     def volume_ml(self) -> float:
@@ -197,13 +207,14 @@ class Findings:
     """All that was found in one series.
 
     ``lungs`` is None for an X-ray, for a CT that no network segmented, and for one in which no lungs were
-    found (a remark says so).
+    found (a remark says so). ``beside`` are the measurements of further segmenters of the same lungs.
     ``screening`` is the network that accepted or rejected the series, None where none was asked.
     """
 
     modality: Modality
     classifications: tuple[Classification, ...] = ()
     lungs: LungMeasurements | None = None
+    beside: tuple[LungMeasurements, ...] = ()
     remarks: tuple[Remark, ...] = field(default=())
     screening: Algorithm | None = None
 
@@ -217,8 +228,9 @@ class Findings:
         """Every network that contributed, once, in the order of use."""
         used = [self.screening] if self.screening is not None else []
         used += [c.algorithm for c in self.classifications]
-        if self.lungs is not None:
-            used.append(self.lungs.algorithm)
+        for lungs in (self.lungs, *self.beside):
+            if lungs is not None:
+                used += [lungs.outlined_by, lungs.algorithm]
         return tuple(dict.fromkeys(used))
 
 
@@ -227,6 +239,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
     return {
         "classifications": [_classification_json(c) for c in findings.classifications],
         "lungs": None if findings.lungs is None else _lungs_json(findings.lungs),
+        "beside": [_lungs_json(lungs) | {"agreement": lungs.agreement} for lungs in findings.beside],
         "remarks": [asdict(remark) for remark in findings.remarks],
     }
 

@@ -17,6 +17,7 @@ from plugin.domain.codes import Code, Role
 from plugin.domain.errors import first_line
 from plugin.domain.kinds import Modality
 from plugin.models.selftest import SelfTest
+from plugin.models.volumetric import Volumetric
 
 
 class _Strict(BaseModel):
@@ -82,15 +83,34 @@ class Projection(_Strict):
 
 
 class ModelInput(_Strict):
-    """The network's input: name in the graph, fixed shape (N, C, H, W), and how it is made."""
+    """The network's input: name in the graph, fixed shape, and how it is made.
+
+    ``shape`` is (N, C, H, W), or (N, C, D, H, W) for a segmenter that reads a volume, which then has
+    ``volume`` and is resampled where others are resized.
+    """
 
     name: str
-    shape: tuple[int, int, int, int]
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=4, max_length=5)
     intensity: Intensity
-    resize: Resize
+    resize: Resize = Resize(mode="stretch")
     mean: tuple[float, ...]
     std: tuple[float, ...]
     projection: Projection | None = None
+    volume: Volumetric | None = None
+
+    @property
+    def patch(self) -> tuple[int, int, int]:
+        """What a network that reads a volume takes of it at a time."""
+        first, second, third = self.shape[2:]
+        return first, second, third
+
+    @model_validator(mode="after")
+    def _five_axes_for_a_volume(self) -> ModelInput:
+        if (len(self.shape) == 5) != (self.volume is not None):
+            raise ValueError("a shape of five numbers needs input.volume, and only that")
+        if self.volume and (self.projection or self.resize.mode != "stretch"):
+            raise ValueError("a volume is neither projected nor brought to a shorter side")
+        return self
 
     @model_validator(mode="after")
     def _one_statistic_per_channel(self) -> ModelInput:
@@ -122,7 +142,8 @@ class OutputClass(_Strict):
 class ModelOutput(_Strict):
     """One output of the graph.
 
-    ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters;
+    ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters of slices,
+    (N, classes, D, H, W) for those of volumes;
     ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, above 0 where there is
     any: a class activation map (whose spatial mean plus bias is the logit of a linear classifier on pooled
     features), or a map that was taught where and measured to be right (``localises``). Its classes are found
@@ -202,6 +223,14 @@ class Card(_Strict):
         return next((o for o in self.outputs if o.meaning == meaning), None)
 
     @property
+    def needs_lungs(self) -> bool:
+        """Whether another network has to find the lungs before this one reads a CT."""
+        volume = self.input.volume
+        return volume is not None and (
+            volume.crop == "lungs" or all(c.role != "lung" for c in self.logits.classes)
+        )
+
+    @property
     def logits(self) -> ModelOutput:
         """The output that every card has."""
         return next(o for o in self.outputs if o.meaning == "logits")
@@ -218,8 +247,11 @@ class Card(_Strict):
     @model_validator(mode="after")
     def _has_the_classes_of_its_task(self) -> Card:
         roles = [c.role for c in self.logits.classes]
+        if roles.count("lung") > 1:
+            raise ValueError("a model has at most one class of role lung")
         for role in _ROLES[self.task]:
-            if roles.count(role) != 1:
+            # A network of volumes may leave the lungs to a slice-wise one.
+            if roles.count(role) != 1 and not (role == "lung" and self.input.volume):
                 raise ValueError(f"a model that can {self.task} needs one class of role {role}")
         if self.task == "classify" and roles.count("reject") > 1:
             raise ValueError("a classifier has at most one class of role reject")
@@ -242,14 +274,16 @@ class Card(_Strict):
     @model_validator(mode="after")
     def _reads_what_its_modality_gives(self) -> Card:
         spec = self.input
+        if spec.volume and self.task != "segment":
+            raise ValueError("only a segmenter reads volumes")
         if self.modality != Modality.CT:
-            if spec.projection is not None:
-                raise ValueError("only a CT has projections")
+            if spec.projection is not None or spec.volume is not None:
+                raise ValueError("only a CT has projections and volumes")
             return self
         if not isinstance(spec.intensity, HuWindow):
             raise ValueError("a model that reads CT needs input.intensity of rule hu_window")
         if (self.task == "segment") != (spec.projection is None):
-            raise ValueError("a model that reads CT needs input.projection unless it segments slices")
+            raise ValueError("a model that reads CT needs input.projection unless it segments")
         if self.task == "classify" and spec.projection and spec.projection.axis == "orthogonal":
             raise ValueError("a CT classifier reads one projection, axial or sagittal")
         return self

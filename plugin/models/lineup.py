@@ -38,6 +38,7 @@ CT_REJECT = Role(name="CtReject", modality=Modality.CT, task="reject")
 CT_AXIAL = Role(name="CtAxial", modality=Modality.CT, task="classify", projection="axial")
 CT_SAGITTAL = Role(name="CtSagittal", modality=Modality.CT, task="classify", projection="sagittal")
 CT_SEGMENTATION = Role(name="CtSegmentation", modality=Modality.CT, task="segment")
+_CT_LUNGS = Role(name="lungs for CtSegmentation", modality=Modality.CT, task="segment")
 ROLES = (XRAY, CT_REJECT, CT_AXIAL, CT_SAGITTAL, CT_SEGMENTATION)
 
 
@@ -49,13 +50,18 @@ class Lineup:
     ct_reject: Model | None = None
     ct_classifiers: tuple[Model, ...] = ()
     ct_segmentation: Model | None = None
+    """The leading segmenter: its masks become the Segmentation."""
+    ct_beside: tuple[Model, ...] = ()
+    """Segmenters whose measurements are told beside those of the leading one."""
+    ct_lungs: Model | None = None
+    """Finds the lungs for segmenters that find none, where no other in use does."""
     load_problems: tuple[str, ...] = ()
 
     @property
     def models(self) -> tuple[Model, ...]:
         """Every loaded model."""
-        single = tuple(m for m in (self.ct_reject, self.ct_segmentation) if m is not None)
-        return (*self.xray, *self.ct_classifiers, *single)
+        single = (self.ct_reject, self.ct_segmentation, *self.ct_beside, self.ct_lungs)
+        return (*self.xray, *self.ct_classifiers, *(m for m in single if m is not None))
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -75,6 +81,7 @@ def load_lineup(settings: Settings) -> Lineup:
     """
     cards, broken = read_cards(settings.models_folder)
     wanted, missing = _choose(settings, cards, broken)
+    wanted[_CT_LUNGS], without = _lungs(wanted[CT_SEGMENTATION], cards)
     in_use = list(dict.fromkeys(name for names in wanted.values() for name in names))
     _check_thresholds(settings.thresholds, [cards[name] for name in in_use], broken)
     models, failures = load_models(
@@ -85,7 +92,7 @@ def load_lineup(settings: Settings) -> Lineup:
         threads=settings.inference_threads,
     )
     loaded = {role: tuple(models[n] for n in names if n in models) for role, names in wanted.items()}
-    problems = [f"model {name}: {why}" for name, why in broken.items()] + missing + failures
+    problems = [f"model {name}: {why}" for name, why in broken.items()] + missing + without + failures
     if settings.provider == "cuda":
         problems += _without_cuda(models.values())
     return Lineup(
@@ -93,6 +100,8 @@ def load_lineup(settings: Settings) -> Lineup:
         ct_reject=next(iter(loaded[CT_REJECT]), None),
         ct_classifiers=loaded[CT_AXIAL] + loaded[CT_SAGITTAL],
         ct_segmentation=next(iter(loaded[CT_SEGMENTATION]), None),
+        ct_beside=loaded[CT_SEGMENTATION][1:],
+        ct_lungs=next(iter(loaded[_CT_LUNGS]), None),
         load_problems=tuple(problems),
     )
 
@@ -101,6 +110,18 @@ def default_model(role: Role, cards: Iterable[Card]) -> str | None:
     """The name of the model that ``auto`` takes: of those that fit the lowest rank, then the first name."""
     fitting = [card for card in cards if role.fits(card)]
     return min(fitting, key=lambda card: (card.default_rank, card.name)).name if fitting else None
+
+
+def _lungs(segmenters: Sequence[str], cards: Mapping[str, Card]) -> tuple[list[str], list[str]]:
+    """The model that finds lungs for segmenters that leave that to another, and what is missing for it."""
+    chosen = [cards[name] for name in segmenters]
+    wanting = [card.name for card in chosen if card.needs_lungs]
+    if not wanting or any(card.input.volume is None for card in chosen):
+        return [], []
+    default = default_model(_CT_LUNGS, (card for card in cards.values() if card.input.volume is None))
+    if default is None:
+        return [], [f"{', '.join(wanting)}: the model folder has no slice-wise segmenter to find the lungs"]
+    return [default], []
 
 
 def _choose(
@@ -119,7 +140,7 @@ def _choose(
         (CT_REJECT, (choice.ct_reject,)),
         (CT_AXIAL, choice.ct_axial),
         (CT_SAGITTAL, choice.ct_sagittal),
-        (CT_SEGMENTATION, (choice.ct_segmentation,)),
+        (CT_SEGMENTATION, choice.ct_segmentation),
     ):
         default = default_model(role, cards.values())
         fitting = [name for name, card in cards.items() if role.fits(card)]

@@ -109,8 +109,16 @@ def with_thresholds(card: Card, thresholds: Mapping[str, float]) -> Card:
 def _check_shape(card: Card, output: ModelOutput, answer: FloatArray) -> None:
     flat = output.meaning == "logits" and card.task != "segment"
     wanted = (card.input.shape[0], len(output.classes))
-    if answer.shape[:2] != wanted or answer.ndim != (2 if flat else 4):
+    if card.input.volume:
+        # Patches are laid over each other: each voxel that goes in must come out.
+        fits, sides = (
+            answer.shape == (*wanted, *card.input.patch),
+            ", " + ", ".join(map(str, card.input.patch)),
+        )
+    else:
+        fits = answer.shape[:2] == wanted and answer.ndim == (2 if flat else 4)
         sides = "" if flat else ", height, width"
+    if not fits:
         raise ModelError(
             f"output {output.name} has the shape {answer.shape},"
             f" its card stands for ({wanted[0]}, {wanted[1]}{sides})"

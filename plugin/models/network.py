@@ -96,6 +96,16 @@ class Model:
         """A (rows, columns) picture for all channels, or one for each, as the card's (channels, H, W)."""
         return prepare(self.card.input, *pictures)
 
+    def prepare_volume(self, hu: preprocess.NumberArray) -> FloatArray:
+        """A volume in HU on the network's grid as the card's channels, (channels, depth, rows, columns)."""
+        return prepare_volume(self.card.input, hu)
+
+    @property
+    def air(self) -> tuple[float, ...]:
+        """What air is to each channel of the network: where a volume has no voxels there is air."""
+        spec = self.card.input
+        return tuple((0.0 - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True))
+
     def predict(self, inputs: FloatArray) -> Prediction:
         """Run n <= batch prepared inputs of shape (n, channels, H, W); the rest is padded with zeros."""
         count = len(inputs)
@@ -118,6 +128,20 @@ def prepare(spec: ModelInput, *pictures: preprocess.NumberArray) -> FloatArray:
     Intensity rule, resize and crop picture by picture, then normalisation.
     """
     return preprocess.normalise(np.stack([_fit(spec, p) for p in pictures]), spec.mean, spec.std)
+
+
+def prepare_volume(spec: ModelInput, hu: preprocess.NumberArray) -> FloatArray:
+    """A volume in HU, of any shape, as (channels, ...): the intensity rule, then normalisation.
+
+    Raises ValueError where the card has no HU window.
+    """
+    if not isinstance(spec.intensity, HuWindow):
+        raise ValueError("a network that reads volumes needs an HU window")
+    scaled = preprocess.window(hu, spec.intensity.low, spec.intensity.high)
+    channels = [
+        (scaled - np.float32(mean)) / np.float32(std) for mean, std in zip(spec.mean, spec.std, strict=True)
+    ]
+    return np.stack(channels)
 
 
 def _fit(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:

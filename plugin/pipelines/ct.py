@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from plugin.analysis.body import body_of_projection
-from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate, volume_ml
+from plugin.analysis.lungs import body_midline
 from plugin.analysis.preprocess import window
 from plugin.analysis.projection import Projections
-from plugin.analysis.segmentation import segment
 from plugin.dicom import imaging
 from plugin.dicom.imaging import CtVolume, Instance
 from plugin.domain import errors
-from plugin.domain.codes import Role
 from plugin.domain.errors import ModelError
 from plugin.domain.findings import (
-    Algorithm,
     Classification,
     Findings,
-    LungMeasurement,
     LungMeasurements,
     Remark,
     Severity,
-    Side,
     Verdict,
 )
 from plugin.domain.kinds import LUNGS_INCOMPLETE, Modality, RemarkCode
 from plugin.models.cards import HuWindow
 from plugin.models.network import Model
 from plugin.pipelines import steps
+from plugin.pipelines.ct_segment import Segmented, measure, segment_all
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.pdf.attention import ProjectionAttention
 from plugin.results.pdf.material import CtMaterial
@@ -51,14 +46,6 @@ UNCALLED_PERCENT = 5.0
 
 CUT_AREA_MM2 = 500.0
 """Lungs of more than 5 cm2 in an outermost slice run out of the images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Segmented:
-    """Masks in canonical orientation: lungs (0 outside, RIGHT, LEFT), and the findings inside them."""
-
-    lungs: npt.NDArray[np.uint8]
-    findings: npt.NDArray[np.bool_]
 
 
 def read(request: Request) -> Reading:
@@ -86,21 +73,22 @@ def read(request: Request) -> Reading:
     request.stages.enter("classify")
     classified = [_classify(model, projections, volume) for model in lineup.ct_classifiers]
     segmented, measured, remarks = None, None, verdict.remarks
+    beside: list[LungMeasurements] = []
     if lineup.ct_segmentation is None:
         words = "the lungs were not segmented: no network for that is in use"
         remarks += (steps.warn(RemarkCode.NOT_SEGMENTED, words),)
     else:
-        segmented = _segment(request, lineup.ct_segmentation, volume, projections)
-        measured = _measure(lineup.ct_segmentation.algorithm, volume, segmented)
+        segmented, (measured, *beside) = _segment(request, volume, projections)
         remarks += tuple(_remarks(measured, volume, segmented))
         if measured.volume_ml < LEAST_LUNGS_ML:
-            segmented, measured = None, None
+            segmented, measured, beside = None, None, []
         else:
             remarks += tuple(_disagreement(measured, [said for said, _ in classified]))
     findings = Findings(
         modality=Modality.CT,
         classifications=tuple(classification for classification, _ in classified),
         lungs=measured,
+        beside=tuple(beside),
         remarks=remarks,
         screening=screening,
     )
@@ -178,57 +166,17 @@ def _classify(
 
 
 def _segment(
-    request: Request,
-    model: Model,
-    volume: CtVolume,
-    projections: Mapping[HuWindow, Projections],
-) -> _Segmented:
-    """Lungs and findings slice by slice, then left and right."""
+    request: Request, volume: CtVolume, projections: Mapping[HuWindow, Projections]
+) -> tuple[Segmented, tuple[LungMeasurements, ...]]:
+    """Lungs and findings of the leading segmenter; its measurements and those of the ones beside it."""
     request.stages.enter("segment")
-    lung, findings = segment(
-        volume.hu,
-        prepare=model.prepare,
-        predict=lambda inputs: model.predict(inputs).probabilities,
-        batch=model.batch,
-        lung=_channel(model, "lung"),
-        findings=_channel(model, "finding"),
-        spacing=volume.spacing,
-        progress=request.stages.progress,
-    )
-    request.stages.enter("measure")
     midline = next((body_midline(p.axial) for p in projections.values()), None)
-    lungs = separate(lung, spacing=volume.spacing, midline=midline)
-    return _Segmented(lungs=lungs, findings=findings & (lungs > 0))
+    leading, *others = segment_all(request.lineup, volume, midline=midline, progress=request.stages.progress)
+    request.stages.enter("measure")
+    return leading, (measure(leading, volume), *(measure(other, volume, leading) for other in others))
 
 
-def _channel(model: Model, role: Role) -> tuple[int, float]:
-    """The channel of a segmenter's output that has a role, and its threshold."""
-    index = model.class_index(role)
-    if index is None:
-        raise ModelError(f"{model.card.name} has no class of role {role}")
-    return index, model.classes[index].threshold
-
-
-def _measure(algorithm: Algorithm, volume: CtVolume, segmented: _Segmented) -> LungMeasurements:
-    """Volumes of both lungs and of the findings in each."""
-    area = volume.spacing[1] * volume.spacing[2]
-
-    def measurement(side: Side, label: int) -> LungMeasurement:
-        lung = segmented.lungs == label
-        volumes = (
-            volume_ml(mask, thickness=volume.thickness, pixel_area=area)
-            for mask in (lung, lung & segmented.findings)
-        )
-        return LungMeasurement(side=side, volume_ml=next(volumes), findings_ml=next(volumes))
-
-    return LungMeasurements(
-        algorithm=algorithm,
-        left=measurement(Side.LEFT, LEFT),
-        right=measurement(Side.RIGHT, RIGHT),
-    )
-
-
-def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: _Segmented) -> Iterator[Remark]:
+def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: Segmented) -> Iterator[Remark]:
     """What a reader must know of the measurement: lungs missing or cut, nothing found."""
     if measured.volume_ml < LEAST_LUNGS_ML:
         words = f"no lungs were found ({measured.volume_ml:.0f} mL; two lungs have 2000 to 8000 mL)"

@@ -40,6 +40,7 @@ BOTH_VOLUME = CodedConcept("BOTH_VOLUME", SCHEME, "Volume of both lungs")
 BOTH_FINDINGS = CodedConcept("BOTH_FINDINGS", SCHEME, "Volume of findings in both lungs")
 BOTH_PERCENT = CodedConcept("BOTH_PERCENT", SCHEME, "Percentage of both lungs involved")
 SEPARATE = CodedConcept("SEPARATE_COUNT", SCHEME, "Number of separate opacities")
+AGREEMENT = CodedConcept("AGREEMENT", SCHEME, "Dice coefficient with the leading segmentation of findings")
 EARLIER_REPORT = CodedConcept("EARLIER_REPORT", SCHEME, "Report of an earlier study")
 PERCENT_CHANGE = CodedConcept("PERCENT_CHANGE", SCHEME, "Change in percentage of lung involved")
 

@@ -24,13 +24,14 @@ _BELOW_TABLE = 2.0
 @dataclass(frozen=True, kw_only=True)
 class CtPart:
     """What the CT's part of the page is about; each of it may be missing. ``cut``: part of the lungs lies
-    outside the images."""
+    outside the images. ``beside``: what further segmenters mark, in sentences."""
 
     material: CtMaterial | None
     lungs: LungMeasurements | None
     current: Earlier | None
     history: Sequence[Earlier]
     cut: bool = False
+    beside: Sequence[str] = ()
 
 
 def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> float:
@@ -51,6 +52,7 @@ def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> float:
         y = below = slices.block(page, area._replace(height=plan.slices), view)
     if ct.lungs is not None:
         below = volumes.table(page, Area(area.x, y, volumes.WIDTH), ct.lungs, ct.history, texts)
+        below = volumes.beside(page, Area(area.x, below, volumes.WIDTH), ct.beside)
         if plan.lesions:
             place = Area(area.x, below + _BELOW_TABLE, volumes.WIDTH)
             below = lesions.table(page, place, listed, count, texts)
@@ -79,7 +81,7 @@ def _planned(
 
     ``list_height`` is what the list of opacities would take, ``words_height`` what stands below the maps.
     """
-    table = volumes.HEIGHT if ct.lungs is not None else 0.0
+    table = volumes.HEIGHT + volumes.LINE_HEIGHT * len(ct.beside) if ct.lungs is not None else 0.0
     free = height - table
     shown = slices.ONE_ROW if view is not None and free >= slices.ONE_ROW else 0.0
     free -= shown

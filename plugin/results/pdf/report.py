@@ -15,6 +15,7 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 from plugin.dicom.imaging import Instance
 from plugin.domain.findings import Findings
 from plugin.domain.kinds import Modality
+from plugin.results.beside import sentences
 from plugin.results.common import SeriesLabel, finish, source_identity
 from plugin.results.identity import Identity
 from plugin.results.pdf import answer, ct, foot, head, volumes, xray
@@ -95,8 +96,14 @@ def render(
         y = xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
     elif findings.modality == Modality.CT:
         current = _current(findings, patient, identity)
+        lungs = findings.lungs
         ct_part = ct.CtPart(
-            material=material, lungs=findings.lungs, current=current, history=history, cut=cut(findings)
+            material=material,
+            lungs=lungs,
+            current=current,
+            history=history,
+            cut=cut(findings),
+            beside=[s for other in findings.beside if lungs for s in sentences(other, lungs, texts)],
         )
         y = ct.part(page, Area(LEFT, y, WIDTH, room), ct_part, texts)
     foot.untold(page, y, bottom, words, texts)

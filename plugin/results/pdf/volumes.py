@@ -13,8 +13,20 @@ from plugin.results.texts import Texts
 WIDTH, HEIGHT = 104.0, 28.0
 """Of the table in mm, with its heading."""
 
+LINE_HEIGHT = 3.2
+"""Of a line below it."""
+
 _FIRST = 31.0
 _COLUMNS = ("lung_ml", "findings_ml", "share_percent")
+
+
+def beside(page: Page, area: Area, words: Sequence[str]) -> float:
+    """What further segmenters mark, a line for each sentence; returns y below."""
+    for number, sentence in enumerate(words):
+        page.put(
+            area.x, area.y + 0.8 + number * LINE_HEIGHT, sentence, size=6.3, colour=QUIET, width=area.width
+        )
+    return area.y + LINE_HEIGHT * len(words)
 
 
 def table(page: Page, area: Area, lungs: LungMeasurements, history: Sequence[Earlier], texts: Texts) -> float:

@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from plugin.dicom.imaging import CtVolume
-from plugin.domain.findings import Algorithm, Findings, Side
+from plugin.domain.findings import Findings, LungMeasurements, Side
 from plugin.results import concepts
 from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.identity import Identity
@@ -93,7 +93,7 @@ def build_seg(
         pixel_array=_frames(volume, lungs, findings_mask, parts),
         segmentation_type="BINARY" if overlapping else "LABELMAP",
         segment_descriptions=[
-            _description(number, part, findings.lungs.algorithm, identity, label)
+            _description(number, part, findings.lungs, identity, label)
             for number, part in enumerate(parts, start=1)
         ],
         series_instance_uid=identity.series_instance_uid("seg"),
@@ -123,7 +123,7 @@ def build_seg(
         source=source,
         identity=identity,
         label=label,
-        algorithms=[findings.lungs.algorithm],
+        algorithms=list(dict.fromkeys((findings.lungs.outlined_by, findings.lungs.algorithm))),
     )
 
 
@@ -182,9 +182,10 @@ def _frames(
 
 
 def _description(
-    number: int, part: _Part, algorithm: Algorithm, identity: Identity, label: SeriesLabel
+    number: int, part: _Part, lungs: LungMeasurements, identity: Identity, label: SeriesLabel
 ) -> SegmentDescription:
     regions = None if part.side else [concepts.LUNG]
+    algorithm = lungs.outlined_by if part.side else lungs.algorithm
     # The tracking UID names the measured thing, whichever way its segment is drawn.
     tracked = part.key.removesuffix("-clear")
     description = SegmentDescription(

@@ -35,7 +35,7 @@ from plugin.results.sr.context import (
     outlined,
     presence,
 )
-from plugin.results.sr.lung_groups import lung_groups
+from plugin.results.sr.lung_groups import beside_groups, lung_groups
 from plugin.results.sr.regions import Regions
 from plugin.results.statement import rejected
 from plugin.results.summary import meaning, where
@@ -64,6 +64,8 @@ def all_groups(
         groups += _classifier(classification, findings.lungs, context, first=place == 0)
     if findings.lungs is not None:
         groups += lung_groups(findings.lungs, context)
+        for lungs in findings.beside:
+            groups += beside_groups(lungs, context)
     if not groups:
         tracking = context.tracking("analysis", context.texts("sr.analysis"))
         evaluations = _evaluations(analyses(findings))
@@ -147,7 +149,7 @@ def _classifier(
         source_images=_only_image(context),
     )
     if lungs is not None:
-        return [said, *lungs_outlined(tracking, context.both_lungs(), lungs.algorithm, context)]
+        return [said, *lungs_outlined(tracking, context.both_lungs(), lungs.outlined_by, context)]
     if first and classification.positive:
         return [said, *_seen(classification.algorithm, concept, tracking, context)]
     return [said]

@@ -33,9 +33,9 @@ def lung_groups(lungs: LungMeasurements, context: Context) -> list[Group]:
     groups: list[Group] = []
     for lung in (lungs.right, lungs.left):
         if lung.volume_ml > 0:
-            groups += _lung(lung, algorithm, context)
+            groups += _lung(lung, algorithm_item(lungs.outlined_by), context)
         else:
-            groups += _absent_lung(lung, lungs.algorithm, context)
+            groups += _absent_lung(lung, lungs.outlined_by, context)
     groups += _opacities(lungs, algorithm, context)
     tracking = context.tracking("lungs", context.texts("segment.lungs"))
     both = MeasurementsAndQualitativeEvaluations(
@@ -45,10 +45,35 @@ def lung_groups(lungs: LungMeasurements, context: Context) -> list[Group]:
         finding_sites=[FindingSite(concepts.BOTH_LUNGS)],
         measurements=_measured_together(lungs),
     )
-    groups += [both, *lungs_outlined(tracking, context.both_lungs(), lungs.algorithm, context)]
+    groups += [both, *lungs_outlined(tracking, context.both_lungs(), lungs.outlined_by, context)]
     for place, opacity in enumerate(context.regions.opacities, start=1):
         groups.append(_opacity(place, opacity, algorithm, context))
     return groups
+
+
+def beside_groups(lungs: LungMeasurements, context: Context) -> list[Group]:
+    """What a further segmenter marks in the same lungs, and how far its outlines are those of the first."""
+    name = lungs.algorithm.name
+    tracking = context.tracking(f"beside-{name}", context.texts("sr.beside", model=name))
+    present = lungs.findings_ml > 0
+    measured = []
+    if present:
+        method = concepts.VOLUME_METHOD
+        measured = [
+            number(concepts.BOTH_FINDINGS, lungs.findings_ml, concepts.MILLILITRE, method=method),
+            number(concepts.BOTH_PERCENT, lungs.percent, concepts.PERCENT),
+        ]
+    if lungs.agreement is not None:
+        measured.append(number(concepts.AGREEMENT, lungs.agreement, concepts.NO_UNITS))
+    said = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=tracking,
+        finding_type=concepts.OPACITY,
+        algorithm_id=algorithm_item(lungs.algorithm),
+        finding_sites=[FindingSite(concepts.BOTH_LUNGS)],
+        measurements=measured or None,
+        qualitative_evaluations=presence(present),
+    )
+    return [said, *lungs_outlined(tracking, context.both_lungs(), lungs.outlined_by, context)]
 
 
 def _lung(lung: LungMeasurement, algorithm: AlgorithmIdentification, context: Context) -> list[Group]:
@@ -102,7 +127,7 @@ def _opacities(lungs: LungMeasurements, algorithm: AlgorithmIdentification, cont
         measurements=measured or None,
         qualitative_evaluations=presence(present),
     )
-    return [said, *lungs_outlined(tracking, context.both_lungs(), lungs.algorithm, context)]
+    return [said, *lungs_outlined(tracking, context.both_lungs(), lungs.outlined_by, context)]
 
 
 def _opacity(place: int, opacity: Opacity, algorithm: AlgorithmIdentification, context: Context) -> Group:

@@ -33,7 +33,7 @@ from pydicom.sr.codedict import codes
 from plugin.dicom import body_parts
 from plugin.dicom.imaging import Instance
 from plugin.domain.findings import Findings
-from plugin.results import concepts
+from plugin.results import beside, concepts
 from plugin.results.common import SeriesLabel, finish, reference_header
 from plugin.results.identity import Identity
 from plugin.results.request import referenced_requests
@@ -200,6 +200,8 @@ def _comments(
 ) -> list[str]:
     """Every remark with its code, and what has to be known of the segmentation to read the volumes."""
     comments = [f"{sentence(remark, texts)} [{remark.code}]" for remark in findings.remarks]
+    if findings.lungs is not None:
+        comments += [" ".join(beside.sentences(lungs, findings.lungs, texts)) for lungs in findings.beside]
     if segmentation is None or findings.lungs is None:
         return comments
     present = {description.get("TrackingUID") for description in segmentation.SegmentSequence}
