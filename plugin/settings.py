@@ -69,6 +69,11 @@ class ResultChoice(Section):
     pdf: bool = Field(default=True, description="report as Encapsulated PDF")
     seg: bool = Field(default=True, description="Segmentation of a CT: left lung, right lung, findings")
     attention: bool = Field(default=True, description="attention map of an X-ray as Secondary Capture")
+    key_images: bool = Field(
+        default=False,
+        description="key images, as a Key Object Selection: the slices with the largest opacities, or an"
+        " X-ray on which they are suspected",
+    )
     rejection_sr: Literal["content", "all", "none"] = Field(
         default="content",
         description="which rejected series get a short note as a Structured Report: `content`, those rejected"
@@ -89,6 +94,7 @@ class SeriesNumbers(Section):
     pdf: int = Field(default=9902, ge=1, description="PDF")
     seg: int = Field(default=9903, ge=1, description="Segmentation")
     attention: int = Field(default=9904, ge=1, description="attention map")
+    key_images: int = Field(default=9905, ge=1, description="key images")
 
 
 class Settings(Section):

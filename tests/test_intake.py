@@ -136,7 +136,7 @@ def test_a_deleted_result_is_gone_and_not_made_again(fake: FakeOrthanc, ledger: 
     entry = ledger.get(series)
     assert entry is not None
     shown = entry_json(entry, fake.pacs.has_instance)
-    assert shown["outputs"] == {"sr": None, "seg": None, "pdf": None, "attention": None}
+    assert shown["outputs"] == dict.fromkeys(("sr", "seg", "pdf", "attention", "key_images"))
     assert shown["gone"] == [report]
     ledger.request(series, "xray")
     _read_all(fake, ledger)

@@ -36,6 +36,7 @@ from plugin.dicom.imaging import Instance
 from plugin.domain.findings import Findings, Remark, Severity
 from plugin.results.capture import build_attention
 from plugin.results.common import SeriesLabel
+from plugin.results.key_images import build_key_images
 from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
@@ -91,10 +92,12 @@ def ct_results(
     history = HISTORY if kind == "usual" else ()
     said = {"sources": source.sources, "history": history} | common
     pdf = build_pdf(material=material, **said)  # type: ignore[arg-type]
-    related = {kind: ds for kind, ds in (("seg", seg), ("pdf", pdf)) if ds is not None}
     regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask)
+    key = build_key_images(regions=regions, sources=source.sources, **common)  # type: ignore[arg-type]
+    made = (("seg", seg), ("pdf", pdf), ("key_images", key))
+    related = {kind: ds for kind, ds in made if ds is not None}
     report = build_sr(related=related, regions=regions, report_type=report_type, **said)  # type: ignore[arg-type]
-    return {"seg": seg, "sr": report, "pdf": pdf}
+    return {"sr": report, **related}
 
 
 def xray_results(
@@ -113,6 +116,9 @@ def xray_results(
         ),
         "attention": build_attention(image=image, attention=looked, **common),  # type: ignore[arg-type]
     }
+    key = build_key_images(sources=[image.source], regions=NOWHERE, **common)  # type: ignore[arg-type]
+    assert key is not None
+    related["key_images"] = key
     regions = xray_regions(image=image, shades=np.where(looked > 0.1, looked, 0)) if located else NOWHERE
     report = build_sr(
         sources=[image.source],

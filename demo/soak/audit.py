@@ -144,7 +144,7 @@ def _expected(entry: Mapping[str, Any], site: Site) -> tuple[set[str], set[str]]
         kinds.add("attention")
     elif (entry["findings"] or {}).get("lungs"):
         kinds.add("seg")
-    return kinds & set(site.results), set()
+    return kinds & set(site.results), {"key_images"}  # where the settings want them and something was found
 
 
 def _orphans(held: Holdings, entries: Mapping[str, Any]) -> Iterator[Problem]:

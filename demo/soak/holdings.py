@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from demo.rest import Orthanc
 
-KINDS = {"SR": "sr", "DOC": "pdf", "SEG": "seg", "OT": "attention"}
+KINDS = {"SR": "sr", "DOC": "pdf", "SEG": "seg", "OT": "attention", "KO": "key_images"}
 """Kind of result by its DICOM Modality."""
 
 PRODUCT = "orthanc-chest-ai"

@@ -32,6 +32,7 @@ class ResultKind(StrEnum):
     SEG = "seg"
     PDF = "pdf"
     ATTENTION = "attention"
+    KEY_IMAGES = "key_images"
 
 
 class RemarkCode(StrEnum):

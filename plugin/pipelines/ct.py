@@ -237,10 +237,12 @@ def _results(
             history=history,
         )
     request.stages.progress(0.8)
+    regions = NOWHERE
+    if material is not None and (wanted.sr or wanted.key_images):
+        regions = ct_regions(volume=volume, lungs=material.lungs, findings_mask=material.findings)
+    if wanted.key_images:
+        results |= steps.key_images(request, findings, volume.sources, regions)
     if wanted.sr:
-        regions = NOWHERE
-        if material is not None:
-            regions = ct_regions(volume=volume, lungs=material.lungs, findings_mask=material.findings)
         results["sr"] = build_sr(
             findings=findings,
             sources=volume.sources,

@@ -70,7 +70,7 @@ class Request:
 class Reading:
     """What came of it: the verdict, the findings where it was accepted, the DICOM objects to store.
 
-    ``results``: by kind (``sr``, ``seg``, ``pdf``, ``attention``), in the order in which to store them.
+    ``results``: by kind (``plugin.domain.kinds.ResultKind``), in the order in which to store them.
     """
 
     verdict: Verdict

@@ -23,10 +23,12 @@ from plugin.domain.findings import (
     Severity,
     Verdict,
 )
-from plugin.domain.kinds import Modality, RemarkCode
+from plugin.domain.kinds import Modality, RemarkCode, ResultKind
 from plugin.models.network import Model, Prediction
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.common import PRODUCT, SeriesLabel
+from plugin.results.key_images import build_key_images
+from plugin.results.sr.regions import Regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
 from plugin.settings import Settings
@@ -40,12 +42,7 @@ def label_of(settings: Settings, site: str = "") -> SeriesLabel:
     return SeriesLabel(
         software_version=__version__,
         description=settings.series_description,
-        numbers={
-            "sr": numbers.sr,
-            "pdf": numbers.pdf,
-            "seg": numbers.seg,
-            "attention": numbers.attention,
-        },
+        numbers=numbers.model_dump(),
         language=settings.language,
         institution=settings.institution,
         device_serial=site or PRODUCT,
@@ -147,6 +144,20 @@ def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdic
 def warn(code: RemarkCode, message: str) -> Remark:
     """A remark that is said in the results."""
     return Remark(code=code, severity=Severity.WARN, message=message)
+
+
+def key_images(
+    request: Request, findings: Findings, sources: Sequence[Instance], regions: Regions
+) -> dict[str, Dataset]:
+    """The key images by their kind; nothing where no image shows a finding."""
+    made = build_key_images(
+        findings=findings,
+        sources=sources,
+        regions=regions,
+        identity=request.identity,
+        label=label_of(request.settings, request.site),
+    )
+    return {} if made is None else {ResultKind.KEY_IMAGES: made}
 
 
 def rejected(

@@ -83,10 +83,12 @@ def _results(
             label=label,
             material=_material(image, attention),
         )
+    regions = NOWHERE
+    if attention is not None and attention.located:
+        regions = xray_regions(image=image, shades=attention.shades)
+    if wanted.key_images:
+        results |= steps.key_images(request, findings, [image.source], regions)
     if wanted.sr:
-        regions = NOWHERE
-        if attention is not None and attention.located:
-            regions = xray_regions(image=image, shades=attention.shades)
         results["sr"] = build_sr(
             findings=findings,
             sources=[image.source],

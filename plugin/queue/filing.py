@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MODALITIES = frozenset({"SR", "SEG", "DOC", "OT"})
+MODALITIES = frozenset({"SR", "SEG", "DOC", "OT", "KO"})
 """The DICOM modalities that results have."""
 
 

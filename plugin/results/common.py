@@ -65,14 +65,15 @@ _REFERENCED = (
     "ImageOrientationPatient",
     "FrameOfReferenceUID",
 )
-_NUMBERS = MappingProxyType({"sr": 9901, "pdf": 9902, "seg": 9903, "attention": 9904})
+_NUMBERS = MappingProxyType({"sr": 9901, "pdf": 9902, "seg": 9903, "attention": 9904, "key_images": 9905})
+_DOCUMENTS = {"SR", "KO"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesLabel:
     """How a site wants its results labelled: descriptions, numbers, language and equipment.
 
-    ``numbers`` gives the series number of each kind of result (``sr``, ``pdf``, ``seg``, ``attention``).
+    ``numbers`` gives the series number of each kind of result (``plugin.domain.kinds.ResultKind``).
     ``device_serial`` tells this installation from every other.
     """
 
@@ -178,7 +179,7 @@ def finish(
     result.InstanceNumber = 1
     result.SeriesDescription = label.series_description(kind)
     requests = request_attributes(source)
-    if requests and result.Modality != "SR":  # a report refers to the requests in a sequence of its own
+    if requests and result.Modality not in _DOCUMENTS:  # these refer to them in a sequence of their own
         result.RequestAttributesSequence = requests
     moment = _local(identity.created, patient.get("TimezoneOffsetFromUTC"))
     _date(result, moment)

@@ -58,6 +58,7 @@ REMARK = CodedConcept("REMARK", SCHEME, "Remark on the series")
 SOURCE = CodedConcept("260753009", "SCT", "Source")
 COMMENT = CodedConcept("121106", "DCM", "Comment")
 SUMMARY = CodedConcept("121111", "DCM", "Summary")
+OF_INTEREST = CodedConcept("113000", "DCM", "Of Interest")
 QUALITATIVE = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
 
@@ -73,6 +74,7 @@ RELATED = {
     "pdf": CodedConcept("RESULT_PDF", SCHEME, "Report of this reading as a PDF"),
     "attention": CodedConcept("RESULT_ATTENTION", SCHEME, "Attention map of this reading"),
     "seg": CodedConcept("RESULT_SEG", SCHEME, "Segmentation of this reading"),
+    "key_images": CodedConcept("RESULT_KEY_IMG", SCHEME, "Key images of this reading"),
 }
 LANGUAGE = {
     "en": CodedConcept("en", "RFC5646", "English"),

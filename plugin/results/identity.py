@@ -28,7 +28,7 @@ class Identity:
     created: datetime
 
     def sop_instance_uid(self, kind: str) -> str:
-        """SOP Instance UID of the result of that kind (``sr``, ``seg``, ``pdf``, ``attention``)."""
+        """SOP Instance UID of the result of that kind (``plugin.domain.kinds.ResultKind``)."""
         return self._derive("instance", kind)
 
     def series_instance_uid(self, kind: str) -> str:

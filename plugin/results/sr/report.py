@@ -1,7 +1,7 @@
 """The Structured Report: TID 1500 "Imaging Measurement Report" as a Comprehensive or Comprehensive 3D SR.
 
 DICOM PS3.3 Sections A.35.3 and A.35.13, PS3.16 TID 1500. It is the root of all results of a reading: it
-names the segmentation, the PDF and the attention map.
+names the segmentation, the PDF, the attention map and the key images.
 """
 
 from __future__ import annotations
@@ -17,18 +17,15 @@ from highdicom.sr import (
     Comprehensive3DSR,
     ComprehensiveSR,
     ContainerContentItem,
-    DeviceObserverIdentifyingAttributes,
     ImageContentItem,
     LanguageOfContentItemAndDescendants,
     MeasurementReport,
     ObservationContext,
-    ObserverContext,
     RelationshipTypeValues,
     TextContentItem,
 )
 from highdicom.sr.value_types import ContentSequence
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 
 from plugin.dicom import body_parts
 from plugin.dicom.imaging import Instance
@@ -41,12 +38,15 @@ from plugin.results.seg.segmentation import SEGMENTS
 from plugin.results.sr import groups
 from plugin.results.sr.course import cited_reports, course
 from plugin.results.sr.library import insert_image_library
+from plugin.results.sr.observer import device
 from plugin.results.sr.regions import NOWHERE, Regions
 from plugin.results.statement import rejected
 from plugin.results.summary import Earlier, sentence, summarise
 from plugin.results.texts import Texts
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
+_DOCUMENTS = {"pdf", "key_images"}
+"""The results that are no images."""
 
 ReportType = Literal["COMPREHENSIVE", "COMPREHENSIVE_3D"]
 """SOP Class of the report: the one that most programs read, or the one that IHE AI Results asks for."""
@@ -104,7 +104,7 @@ def build_sr(
         regions=regions,
     )
     report = MeasurementReport(
-        observation_context=_observers(label),
+        observation_context=ObservationContext(observer_device_context=device(label)),
         procedure_reported=_procedure(findings),
         imaging_measurements=measured,
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
@@ -170,29 +170,13 @@ def _of_chest(findings: Findings, source: Dataset) -> bool:
 def _named(related: Mapping[str, Dataset]) -> Iterator[ImageContentItem | CompositeContentItem]:
     """The other results of this reading."""
     for kind, result in related.items():
-        item = CompositeContentItem if kind == "pdf" else ImageContentItem
+        item = CompositeContentItem if kind in _DOCUMENTS else ImageContentItem
         yield item(
             name=concepts.RELATED[kind],
             referenced_sop_class_uid=result.SOPClassUID,
             referenced_sop_instance_uid=result.SOPInstanceUID,
             relationship_type=_CONTAINS,
         )
-
-
-def _observers(label: SeriesLabel) -> ObservationContext:
-    """The device that observed (TID 1004): this installation of the software in this version."""
-    device = DeviceObserverIdentifyingAttributes(
-        uid=label.device_uid,
-        name=label.model_name,
-        manufacturer_name=label.manufacturer,
-        model_name=f"{label.model_name} {label.software_version}",
-        serial_number=label.device_serial,
-    )
-    return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=codes.DCM.Device, observer_identifying_attributes=device
-        )
-    )
 
 
 def _comments(
