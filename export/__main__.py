@@ -11,7 +11,7 @@ from export.measured import read_measured, table, write_measured
 from export.models import Model, models
 from export.paths import ONNX_MODELS, REPOSITORY
 from export.studies import precision
-from export.studies.precision_cases import study_of
+from export.studies.precision_cases import has_study, study_of
 from export.studies.precision_report import keep_report, read_reports
 from export.studies.precision_report import table as precision_table
 from plugin.models.cards import read_card
@@ -67,6 +67,8 @@ def main() -> None:
     arguments = parser.parse_args()
     shipped = [name for name in known if (ONNX_MODELS / name / "card.json").is_file()]
     names: list[str] = shipped if arguments.all else arguments.model
+    if arguments.all and arguments.command == "precision":
+        names = [name for name in names if has_study(known[name])]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         parser.error(f"unknown or no model {' '.join(unknown)}; known: {', '.join(known)}")

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from export.measured import Measured
 
-MODULES: tuple[str, ...] = ("xray", "ct_reject", "ct_classify", "ct_segment")
+MODULES: tuple[str, ...] = ("xray", "ct_reject", "ct_classify", "ct_segment", "ct_volume")
 
 
 class Model(Protocol):

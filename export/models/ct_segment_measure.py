@@ -121,14 +121,18 @@ def proper_sides(lungs: npt.NDArray[np.uint8], true_lung: Mask, midline: float, 
 def read_volume(reader: Reader, name: str) -> Result:
     """Read one volume and compare it with its masks."""
     volume = ct.load_volume(name)
-    lung, findings = reader.read(volume.hu, volume.spacing)
+    return compare(volume, *reader.read(volume.hu, volume.spacing), low=reader.low, high=reader.high)
+
+
+def compare(volume: ct.Volume, lung: Mask, findings: Mask, *, low: float, high: float) -> Result:
+    """What a network drew in a volume beside its masks; the midline is told in the window [low, high] HU."""
     true_ml = volume.millilitres(volume.lesion)
     measurable = true_ml >= SMALLEST_FINDINGS_ML
-    axial = np.clip(volume.hu, reader.low, reader.high).mean(axis=0, dtype=np.float32)
+    axial = np.clip(volume.hu, low, high).mean(axis=0, dtype=np.float32)
     midline = body_midline(axial)
     lungs = separate(lung, spacing=volume.spacing, midline=midline)
     result = Result(
-        name=name,
+        name=volume.name,
         source=volume.source,
         covid=volume.covid,
         expert_lungs=volume.expert_lungs,

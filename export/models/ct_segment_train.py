@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from monai.losses import DiceLoss
@@ -14,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from export.data.ct_segment import Batch, Sampler
+from export.data.ct_segment import Batch
 
 _log = logging.getLogger(__name__)
-CHECKPOINT_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Plan:
     warmup: int = 100
     weight_decay: float = 1e-3
     average: float = 0.995
+    save_every: int = 25
 
 
 class Loss(nn.Module):
@@ -46,12 +47,21 @@ class Loss(nn.Module):
         return result
 
 
+class Batches(Protocol):
+    """Where training cases come from."""
+
+    def batch(self, step: int, count: int) -> Batch:
+        """``count`` cases for a step; the same for the same step."""
+
+
 class Trainer:
     """A network in training, with its running average, optimiser and place in the plan."""
 
+    LAYOUT = torch.channels_last
+
     def __init__(self, network: nn.Module, plan: Plan, mean: float, std: float, checkpoint: Path) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device, memory_format=self.LAYOUT)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
         self.plan, self.mean, self.std, self.checkpoint = plan, mean, std, checkpoint
         self.loss = Loss()
@@ -93,10 +103,10 @@ class Trainer:
         """One step of the optimiser; the loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
-        image = ((batch.image - self.mean) / self.std).expand(-1, 3, -1, -1).to(self.device)
+        image = self.prepared(((batch.image - self.mean) / self.std).to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.network(image.contiguous(memory_format=torch.channels_last))
-        loss = self.loss(logits.float(), batch.target.to(self.device), batch.known.to(self.device))
+            answer = self.network(image)
+        loss = self.lost(answer, batch.target.to(self.device), batch.known.to(self.device))
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -105,17 +115,26 @@ class Trainer:
         self.step += 1
         return float(loss.detach())
 
-    def run(self, sampler: Sampler) -> nn.Module:
+    def prepared(self, image: Tensor) -> Tensor:
+        """Normalised slices (N, 1, H, W) as the network's input."""
+        return image.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+    def lost(self, answer: Tensor, target: Tensor, known: Tensor) -> Tensor:
+        """The loss of what the network answered."""
+        result: Tensor = self.loss(answer.float(), target, known)
+        return result
+
+    def run(self, sampler: Batches) -> nn.Module:
         """Train to the end of the plan and return the averaged network."""
         self.network.train()
         begun, first, total = time.monotonic(), self.step, 0.0
         while self.step < self.plan.steps:
             total += self.learn(sampler.batch(self.step, self.plan.batch))
-            if self.step % CHECKPOINT_EVERY == 0 or self.step == self.plan.steps:
+            if self.step % self.plan.save_every == 0 or self.step == self.plan.steps:
                 self.save()
                 pace = (time.monotonic() - begun) / (self.step - first)
                 left = pace * (self.plan.steps - self.step) / 60
-                mean = total / min(CHECKPOINT_EVERY, self.step - first)
+                mean = total / min(self.plan.save_every, self.step - first)
                 _log.info(
                     "step %d/%d loss %.3f %.2f s/step %.0f min left",
                     self.step,

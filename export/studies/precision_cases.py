@@ -267,6 +267,11 @@ def _channel(model: LoadedModel, role: Literal["lung", "finding"]) -> tuple[int,
     return place, model.classes[place].threshold
 
 
+def has_study(model: Model) -> bool:
+    """Whether :func:`study_of` knows this kind of model."""
+    return isinstance(model, XrayModel | ProjectionModel | SegmentModel)
+
+
 def study_of(model: Model) -> Study:
     """The study of a model that has a card. Raises TypeError for a kind of model that has none."""
     card = read_card(ONNX_MODELS / model.name)
