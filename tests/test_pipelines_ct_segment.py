@@ -35,7 +35,7 @@ def _hu(points: Points) -> np.ndarray:
     return hu
 
 
-def _volume(positions: np.ndarray, degrees: float = 0.0) -> CtVolume:
+def phantom(positions: np.ndarray, degrees: float = 0.0) -> CtVolume:
     """The phantom as the plugin reads it from slices that lean in the patient."""
     files = _files(positions, degrees)
     return read_ct(files, read_instances(files))
@@ -106,7 +106,7 @@ def _segmented(chosen: Any, volume: CtVolume) -> list[Segmented]:
 @pytest.mark.parametrize("name", ["volumes", "volumes-ras", "volumes-alone"])
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_known_solid_is_found_where_it_is(models: dict[str, Path], name: str, stack: str) -> None:
-    volume = _volume(*STACKS[stack])
+    volume = phantom(*STACKS[stack])
     truth = volume.hu == SOLID
     lungs = None if name == "volumes-alone" else models["slices"]
     (found,) = _segmented(lineup(models[name], lungs=lungs), volume)
@@ -125,7 +125,7 @@ def test_a_known_solid_is_found_where_it_is(models: dict[str, Path], name: str, 
 
 
 def test_the_measurements_are_the_solids(models: dict[str, Path]) -> None:
-    volume = _volume(UNEVEN)
+    volume = phantom(UNEVEN)
     leading, beside = _segmented(lineup(models["volumes"], models["slices"]), volume)
     measured = measure(leading, volume)
     ball = 4 / 3 * np.pi * RADIUS**3 / 1000
@@ -146,7 +146,7 @@ def test_the_measurements_are_the_solids(models: dict[str, Path]) -> None:
 
 
 def test_the_first_named_leads(models: dict[str, Path]) -> None:
-    volume = _volume(*STACKS["thick"])
+    volume = phantom(*STACKS["thick"])
     for names in (["slices", "volumes"], ["volumes", "slices"]):
         found = _segmented(lineup(*(models[name] for name in names)), volume)
         assert [one.model.card.name for one in found] == names
@@ -163,7 +163,7 @@ def test_a_stop_ends_it_between_patches(models: dict[str, Path]) -> None:
     with pytest.raises(InterruptedError):
         segment_all(
             lineup(models["volumes"], models["slices"]),
-            _volume(*STACKS["thick"]),
+            phantom(*STACKS["thick"]),
             midline=None,
             progress=stop,
         )
@@ -174,7 +174,7 @@ def test_a_stop_ends_it_between_patches(models: dict[str, Path]) -> None:
 
 
 def test_without_lungs_there_is_nothing_to_read(models: dict[str, Path]) -> None:
-    volume = _volume(*STACKS["thick"])
+    volume = phantom(*STACKS["thick"])
     with pytest.raises(ModelError, match="no network is loaded that finds the lungs for volumes"):
         _segmented(lineup(models["volumes"]), volume)
     volume.hu[...] = TISSUE
