@@ -11,6 +11,7 @@ from test_results_pdf import HISTORY, boxes, ct_pdf, material, needs_poppler, wo
 from test_results_sr import coded, ct_report, group, groups, numbers, texts
 
 from plugin.domain.findings import Findings, as_json
+from plugin.domain.outcome import kept_findings
 from plugin.results.common import SeriesLabel
 from plugin.results.seg.segmentation import build_seg
 
@@ -116,4 +117,6 @@ def test_the_route_tells_both() -> None:
     (second,) = told["beside"]
     assert (second["model"], second["agreement"]) == (SECOND, 0.7231)
     assert second["both"]["findings_ml"] == 120.0
+    kept = kept_findings(both()).model_dump(mode="json")
+    assert (kept["beside"][0]["model"], kept["beside"][0]["agreement"]) == (SECOND, 0.7231)
     assert [used.name for used in both().algorithms][-3:] == ["ct-lungs", "ct-segmentation", SECOND]

@@ -60,12 +60,15 @@ class KeptLung(_Kept):
 
 
 class KeptLungs(_Kept):
-    """The measurements of each lung and of both, and the network that segmented them."""
+    """The measurements of each lung and of both, and the network that found the findings.
+
+    ``agreement``: of a network beside the first, the Dice coefficient of the findings of both."""
 
     model: str
     left: KeptLung
     right: KeptLung
     both: KeptLung
+    agreement: float | None = None
 
 
 class KeptFindings(_Kept):
@@ -73,6 +76,7 @@ class KeptFindings(_Kept):
 
     classifications: tuple[KeptClassification, ...] = ()
     lungs: KeptLungs | None = None
+    beside: tuple[KeptLungs, ...] = ()
     remarks: tuple[KeptRemark, ...] = ()
 
 
