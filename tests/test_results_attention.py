@@ -14,15 +14,15 @@ def said(*, outside: float = 0.0, located: bool = False, unseen: bool = False) -
 
 def test_the_scale_is_told() -> None:
     assert "The colours mean the same in every patient" in said()
-    assert "reach the operating point" in said()
+    assert "reaches the operating point" in said()
 
 
 def test_it_is_no_location_unless_that_was_measured() -> None:
-    assert "Not a location of disease." in said()
-    assert "location" not in said(located=True)
+    assert "Colours do not locate disease." in said()
+    assert "do not locate" not in said(located=True)
 
 
 def test_what_is_left_out_is_told() -> None:
     assert "38 % of the evidence lay outside the body" in said(outside=0.38)
     assert "lay outside" not in said(outside=0.004)
-    assert ("Darkened" in said(unseen=True), "Darkened" in said()) == (True, False)
+    assert ("darkened" in said(unseen=True), "darkened" in said()) == (True, False)

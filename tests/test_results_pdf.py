@@ -165,7 +165,7 @@ def test_portuguese(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("strongest", "said"), [(0.25, False), (0.0, True)])
 def test_a_map_without_colour_is_explained(strongest: float, said: bool, tmp_path: Path) -> None:
     ct = words(ct_pdf(material=material(maps=1, strongest=strongest)), tmp_path)
-    assert ("No evidence" in ct) == said
+    assert ("Nothing\n" in ct) == said
     film = xray()
     attention = np.full_like(attention_for(film), strongest)
     ds = build_pdf(
@@ -175,14 +175,14 @@ def test_a_map_without_colour_is_explained(strongest: float, said: bool, tmp_pat
         label=LABEL,
         material=XrayMaterial(image=film, attention=attention),
     )
-    assert ("No evidence." in words(ds, tmp_path)) == said
+    assert ("Nothing. " in " ".join(words(ds, tmp_path).split())) == said
 
 
 @needs_poppler
 def test_four_maps_say_whole_words(tmp_path: Path) -> None:
     text = words(ct_pdf(material=material(maps=4)), tmp_path)
-    assert len(re.findall(r"\bprojection\b", text.split("What speaks for the finding")[1])) >= 4
-    assert "…" not in text.split("What speaks for the finding")[1].split("How good is this?")[0]
+    assert len(re.findall(r"\bprojection\b", text.split("What raised the score")[1])) >= 4
+    assert "…" not in text.split("What raised the score")[1].split("How good is this?")[0]
 
 
 def remarked(count: int) -> tuple[Remark, ...]:
@@ -223,7 +223,7 @@ def test_remarks_without_room_are_counted(tmp_path: Path) -> None:
     assert 10 < shown < 60
     assert LABEL.texts("pdf.more_remarks", count=60 - shown) in said
     assert narrative(findings, LABEL.texts) in said
-    assert "Both lungs" in said
+    assert LABEL.texts("pdf.total") in said
 
 
 def not_called() -> Findings:
@@ -266,7 +266,7 @@ def test_it_is_tagged(tmp_path: Path) -> None:
     headings = re.findall(r'H2 \(block\)\n +"(.*)"', tree)
     assert headings == [
         *("Slices with most opacities", "Opacities from the front", "Volumes", "Largest opacities"),
-        *("What speaks for the finding", "Course", "What this does not tell", "How good is this?"),
+        *("What raised the score", "Course", "What this report cannot tell", "How good is this?"),
     ]
     told = " ".join(re.findall(r'^ +"(.*)"$', tree, re.MULTILINE)).split()
     assert sorted(told) == sorted(words(ds, tmp_path, "-raw").split())
@@ -367,7 +367,7 @@ def test_the_pictures_have_a_window_a_scale_and_a_key(tmp_path: Path) -> None:
     assert re.search(r"\b(10|5|2|1) cm\b", text)
     for key in ("right lung", "left lung", "opacities"):
         assert key in text
-    assert "Not a location of disease" in text
+    assert "Colours do not locate disease." in text
 
 
 @needs_poppler
@@ -391,7 +391,7 @@ def test_no_third_of_a_lung_that_the_images_cut(tmp_path: Path) -> None:
     text = words(ct_pdf(ct_findings((cut,))), tmp_path)
     assert "third" not in text
     assert re.search(r"Right: [\d.]+ mL, image \d+", text)
-    assert "of the lung imaged" in " ".join(text.split())
+    assert "of the lung on the images" in " ".join(text.split())
 
 
 @needs_poppler
@@ -399,7 +399,7 @@ def test_the_earlier_percentages_stand_beside_the_current_ones(tmp_path: Path) -
     before = Earlier(day=date(2024, 5, 2), percent=12.5, right_percent=14.5, left_percent=10.25)
     label = SeriesLabel(software_version="0.1.0", language="pt")
     translated = words(ct_pdf(history=(before,), label=label), tmp_path)
-    for whole in ("Pulmão direito", "Pulmão esquerdo", "Ambos", "em 2024-05-02"):
+    for whole in ("Pulmão direito", "Pulmão esquerdo", "Juntos", "em 2024-05-02"):
         assert whole in translated
     text = words(ct_pdf(history=(before,)), tmp_path)
     assert "on 2024-05-02" in text
@@ -426,5 +426,5 @@ def test_measured_figures_and_operating_points_stand_on_the_page(tmp_path: Path)
     known = replace(lungs.algorithm, measured=figures, operating_points=(("lung", 0.5), ("findings", 0.3)))
     ds = ct_pdf(ct_findings(lungs=replace(lungs, algorithm=known)))
     text = " ".join(words(ds, tmp_path, "-raw").split())
-    assert "volume of opacities off by –153 mL on average (–332 to –5; n = 11)" in text
+    assert "mean error of the volume of opacities –153 mL (–332 to –5; n = 11)" in text
     assert "operating points: lung 50, findings 30" in text

@@ -200,7 +200,7 @@ def test_course_over_time() -> None:
         ),
     ]
     assert (
-        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (–3.7 percentage points)."
+        "Since 2024-05-02 the marked share of the lungs went from 12.5 % to 8.8 % (–3.7 percentage points)."
         in texts(ds, "Summary")[0]
     )
 
@@ -379,7 +379,7 @@ def test_what_the_segmentation_lacks_is_said() -> None:
     ds = build_sr(sources=source.sources, related={"seg": seg}, **common)  # type: ignore[arg-type]
     empty, label_map = texts(ds, "Comment")
     assert empty.endswith("Opacities in the lungs.")
-    assert "leave the opacities out" in label_map
+    assert "leave out the opacities" in label_map
     assert "Referenced Segment" not in str(group(ds, "findings"))
     assert "Referenced Segment" in str(group(ds, "lung-left"))
 
@@ -438,10 +438,13 @@ def walked(ds: Dataset) -> Iterator[Dataset]:
                 yield from walked(item)
 
 
-def test_a_remark_in_another_language_keeps_the_details() -> None:
-    remark = Remark(code="thick_slices", severity=Severity.WARN, message="SliceThickness is 5 mm")
-    assert sentence(remark, Texts("en")) == "SliceThickness is 5 mm."
-    assert sentence(remark, Texts("pt")) == "Os cortes são espessos (SliceThickness is 5 mm)."
+def test_a_remark_in_another_language_has_its_numbers_or_stays_as_it_is() -> None:
+    message = "the slices are 2.75 mm thick"
+    remark = Remark(code="thick_slices", severity=Severity.WARN, message=message)
+    assert sentence(remark, Texts("en")) == "The slices are 2.75 mm thick."
+    assert sentence(remark, Texts("pt")) == "The slices are 2.75 mm thick."
+    measured = replace(remark, values=(("thickness", "2.75"),))
+    assert sentence(measured, Texts("pt")) == "Os cortes têm 2,75 mm de espessura."
 
 
 @pytest.mark.parametrize("network", [True, False])

@@ -58,7 +58,7 @@ CALM = tuple(classification(f"ct-{p}", p, 0.1) for p in ("axial", "sagittal"))
 BOTH = tuple(classification(f"ct-{p}", p, 0.9) for p in ("axial", "sagittal"))
 NOT_CALLED = replace(ct_findings((UNCALLED,)), classifications=CALM)
 REJECTED = Findings(modality="ct", remarks=(replace(UNCALLED, code="x", severity=Severity.REJECT),))
-BORDERLINE = "Borderline: opacities neither suspected nor excluded"
+BORDERLINE = "Borderline: opacities neither suspected nor ruled out"
 CLEAR = measurements((2000.0, 0.0), (1800.0, 0.0))
 
 
@@ -85,7 +85,8 @@ def few() -> LungMeasurements:
         (
             replace(ct_findings((CUT,)), classifications=BOTH),
             Tone.ALERT,
-            "Opacities marked: 380 mL (8.8 % of the lung imaged), mostly right; both classifiers agree",
+            "Opacities marked: 380 mL (8.8 % of the lung on the images), mostly right;"
+            " both classifiers agree",
         ),
         (
             replace(ct_findings(lungs=CLEAR), classifications=CALM),
@@ -100,8 +101,8 @@ def few() -> LungMeasurements:
         (
             replace(ct_findings(lungs=few()), classifications=CALM),
             Tone.CALM,
-            "Hardly any opacities marked: 5.0 mL (0.1 % of the lungs), no more than in lungs without "
-            "opacities; neither classifier agrees",
+            "Hardly any opacities marked: 5.0 mL (0.1 % of the lungs), no more than the software marks on"
+            " average where there are none; neither classifier agrees",
         ),
         (
             replace(ct_findings(), classifications=()),
@@ -128,7 +129,7 @@ def few() -> LungMeasurements:
         (
             xray_findings(probability=0.55),
             Tone.NOTICE,
-            "Borderline: opacities neither suspected nor excluded",
+            "Borderline: opacities neither suspected nor ruled out",
         ),
         (xray_findings(probability=0.5), Tone.NOTICE, BORDERLINE),
         (REJECTED, Tone.ALERT, "This series was not analysed"),
@@ -234,11 +235,11 @@ def test_not_segmented_is_not_no_lungs() -> None:
 
 
 def test_what_cannot_be_told_is_said() -> None:
-    assert "What the opacities are is not told" in narrative(ct_findings(), EN)
-    assert "the outlines are the firmer evidence" in narrative(ct_findings(), EN)
+    assert "The software does not tell the cause" in narrative(ct_findings(), EN)
+    assert "The outlines are the better evidence" in narrative(ct_findings(), EN)
     assert "does not rule out disease" in narrative(xray_findings(probability=0.2), EN)
     assert "within 5 points" in narrative(xray_findings(probability=0.5), EN)
-    assert "percentages are of the lung imaged" in narrative(ct_findings((CUT,)), EN)
+    assert "Percentages are of the part that is on them" in narrative(ct_findings((CUT,)), EN)
     assert narrative(REJECTED, EN) == ""
 
 
@@ -252,7 +253,7 @@ def test_the_words_beside_the_numbers_do_not_repeat_them() -> None:
 def test_the_course_is_told_in_percentage_points() -> None:
     history = (Earlier(day=date(2024, 4, 1), percent=3.25), Earlier(day=date(2024, 5, 2), percent=12.5))
     assert (
-        "Since 2024-05-02 the share of lung marked went from 12.5 % to 8.8 % (–3.7 percentage points)."
+        "Since 2024-05-02 the marked share of the lungs went from 12.5 % to 8.8 % (–3.7 percentage points)."
         in narrative(ct_findings(), EN, history)
     )
 
@@ -273,7 +274,7 @@ def test_measured_figures_stand_in_the_summary() -> None:
     known = replace(said, algorithm=replace(said.algorithm, measured=figures))
     summary = summarise(replace(plain, classifications=(known,)), EN)
     assert "sensitivity 80 % (75 % to 84 %; n = 400); specificity 65 % (52 % to 77 %; n = 95)" in summary
-    assert "nothing measured at this operating point" in summarise(plain, EN)
+    assert "not measured at this operating point" in summarise(plain, EN)
 
 
 CARDS, _ = read_cards(ROOT / "onnx_models")

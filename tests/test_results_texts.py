@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import string
 
 import pytest
@@ -76,3 +77,33 @@ def test_the_fonts_have_every_letter_of_the_texts() -> None:
     for font in fonts:
         letters = TTFont(font).getBestCmap()
         assert {letter for letter in said if ord(letter) not in letters and not letter.isspace()} == set()
+
+
+def said_values() -> dict[RemarkCode, list[set[str]]]:
+    """The values that each remark of the code is given, by its code; those of loops over codes aside."""
+    found: dict[RemarkCode, list[set[str]]] = {}
+    for path in (ROOT / "plugin").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name, code = getattr(node.func, "id", ""), node.args[0]
+            if name in {"reject", "warn", "say"} and isinstance(code, ast.Attribute):
+                given = {keyword.arg for keyword in node.keywords if keyword.arg}
+                whole = any(keyword.arg is None for keyword in node.keywords)
+                found.setdefault(RemarkCode[code.attr], []).append(given | ({"**"} if whole else set()))
+    return found
+
+
+SAID = said_values()
+
+
+def test_most_remarks_are_found_in_the_code() -> None:
+    assert len(SAID) > 45
+
+
+@pytest.mark.parametrize("code", sorted(SAID))
+def test_every_remark_gives_the_values_that_its_words_have_places_for(code: RemarkCode) -> None:
+    for language in set(LANGUAGES) - {"en"}:
+        wanted = places(all_texts()[f"remark.{code}"][language])
+        for given in SAID[code]:
+            assert "**" in given or wanted <= given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from pydicom.uid import (
 
 from plugin.dicom import imaging
 from plugin.domain.findings import Severity, Verdict
+from plugin.results.summary import sentence
+from plugin.results.texts import Texts
 from plugin.screening import gate
 from tests.dicom_factory import MemorySource, ct_series, source, xray_dataset
 
@@ -135,7 +138,7 @@ def test_all_failed_rules_are_listed_with_value_and_limit() -> None:
     verdict = film(Rows=100, Columns=100, BodyPartExamined="KNEE", ViewPosition="LL", PatientAge="003Y")
     assert codes(verdict) == {"few_rows", "few_columns", "body_part", "view_position", "young_patient"}
     message = next(r.message for r in verdict.remarks if r.code == "few_rows")
-    assert message == "Rows is 100: at least 512 are needed"
+    assert message == "the image has 100 rows: at least 512 are needed"
 
 
 def test_limits_are_settings() -> None:
@@ -307,7 +310,8 @@ def test_a_tilted_gantry_is_rejected_as_that() -> None:
     assert [(remark.code, remark.message) for remark in verdict.remarks] == [
         (
             "tilted",
-            "the gantry was tilted by 8.0 degrees, which shears the stack by 27.1 mm: at most 0.5 mm",
+            "the gantry was tilted by 8.0 degrees, which shears the series by 27.1 mm: at most 0.5 mm is"
+            " read",
         )
     ]
 
@@ -444,3 +448,27 @@ def test_the_real_chest_ct_passes(data: Path) -> None:
     verdict, chosen = gate.screen_ct(imaging.read_instances(series))
     assert verdict.remarks == ()
     assert len(chosen) == 133
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        lambda: film(Rows=100, Columns=9000, NumberOfFrames=3, PatientAge="003Y", SamplesPerPixel=3),
+        lambda: film(BodyPartExamined="HAND", ViewPosition="LL", PhotometricInterpretation="RGB"),
+        lambda: ct(stacked(8, sheared=True))[0],
+        lambda: ct(slices()[::3])[0],
+        lambda: ct([*slices()[:10], *slices()[14:]])[0],
+        lambda: ct(slices(SliceThickness=5.5, PixelSpacing=[9, 9]), min_slices=50, min_extent_mm=400)[0],
+        lambda: ct(stacked(20, sheared=False), max_slices=10)[0],
+        lambda: ct([*slices(), *slices()])[0],
+    ],
+    ids=map(str, range(8)),
+)
+def test_every_remark_is_said_in_portuguese_with_its_numbers(spoiled: Callable[[], Verdict]) -> None:
+    verdict = spoiled()
+    english = re.compile(r"\b(the|is|are|of|at least|at most)\b|[{}]")
+    assert verdict.remarks
+    for remark in verdict.remarks:
+        words = sentence(remark, Texts("pt"))
+        assert not english.search(words), words
+        assert not re.search(r"\d\.\d", words), words

@@ -23,11 +23,15 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Remark:
-    """One thing to say about a series: a machine-readable code and a sentence a reader understands."""
+    """One thing to say about a series: a machine-readable code and a sentence a reader understands.
+
+    ``values``: what the sentence says of this series, by name, for the same sentence in other languages.
+    """
 
     code: RemarkCode
     severity: Severity
     message: str
+    values: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

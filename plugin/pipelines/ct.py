@@ -37,6 +37,7 @@ from plugin.results.seg.segmentation import build_seg
 from plugin.results.sr.regions import NOWHERE, ct_regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
+from plugin.screening.common import warn
 
 LEAST_LUNGS_ML = 500.0
 """Less than half a litre is no lung, and no percentage is given."""
@@ -76,7 +77,7 @@ def read(request: Request) -> Reading:
     beside: list[LungMeasurements] = []
     if lineup.ct_segmentation is None:
         words = "the lungs were not segmented: no network for that is in use"
-        remarks += (steps.warn(RemarkCode.NOT_SEGMENTED, words),)
+        remarks += (warn(RemarkCode.NOT_SEGMENTED, words),)
     else:
         segmented, (measured, *beside) = _segment(request, volume, projections)
         remarks += tuple(_remarks(measured, volume, segmented))
@@ -135,7 +136,7 @@ def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Ve
     request.stages.enter("screen")
     model = request.lineup.ct_reject
     if model is None:
-        remark = steps.warn(RemarkCode.NOT_SCREENED, "no network has checked that this is a whole chest CT")
+        remark = warn(RemarkCode.NOT_SCREENED, "no network has checked that this is a whole chest CT")
         return Verdict(remarks=(remark,))
     _, classes = steps.ask(model, *_views(model, projections))
     return steps.network_verdict(model, classes)
@@ -179,13 +180,14 @@ def _segment(
 def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: Segmented) -> Iterator[Remark]:
     """What a reader must know of the measurement: lungs missing or cut, nothing found."""
     if measured.volume_ml < LEAST_LUNGS_ML:
-        words = f"no lungs were found ({measured.volume_ml:.0f} mL; two lungs have 2000 to 8000 mL)"
-        yield steps.warn(RemarkCode.NO_LUNGS, words)
+        volume_ml = f"{measured.volume_ml:.0f}"
+        words = f"no lungs were found: only {volume_ml} mL, where two lungs have 2000 to 8000 mL"
+        yield warn(RemarkCode.NO_LUNGS, words, volume=volume_ml)
         return
     missing = ((measured.left, RemarkCode.NO_LEFT_LUNG), (measured.right, RemarkCode.NO_RIGHT_LUNG))
     for lung, code in missing:
         if lung.volume_ml == 0:
-            yield steps.warn(code, f"no {lung.side} lung was found")
+            yield warn(code, f"no {lung.side} lung was found")
     area = volume.spacing[1] * volume.spacing[2]
     ends = (
         ("base", RemarkCode.LUNGS_CUT_BASE, segmented.lungs[0]),
@@ -193,18 +195,21 @@ def _remarks(measured: LungMeasurements, volume: CtVolume, segmented: Segmented)
     )
     for end, code, section in ends:
         if np.count_nonzero(section) * area > CUT_AREA_MM2:
-            words = f"the lungs run out of the images at the {end}: they are only partly covered"
-            yield steps.warn(code, words)
+            words = f"the lungs are cut off at the {end}: part of them lies outside the images"
+            yield warn(code, words)
     if measured.findings_ml == 0:
-        yield steps.warn(RemarkCode.NO_FINDINGS, "no findings were segmented in the lungs")
+        yield warn(RemarkCode.NO_FINDINGS, "no opacities were marked in the lungs")
 
 
 def _disagreement(measured: LungMeasurements, classifications: Sequence[Classification]) -> Iterator[Remark]:
     """What to say where the segmentation shows findings that no classifier calls."""
     uncalled = classifications and not any(said.positive for said in classifications)
     if uncalled and measured.percent >= UNCALLED_PERCENT:
-        words = f"no classifier calls the findings that take {measured.percent:.1f} % of the lungs"
-        yield steps.warn(RemarkCode.FINDINGS_NOT_CALLED, words)
+        percent = f"{measured.percent:.1f}"
+        words = (
+            f"opacities are marked in {percent} % of the lung on the images, but no classifier suspects any"
+        )
+        yield warn(RemarkCode.FINDINGS_NOT_CALLED, words, percent=percent)
 
 
 def _results(

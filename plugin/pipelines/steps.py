@@ -19,7 +19,6 @@ from plugin.domain.findings import (
     Classification,
     ClassProbability,
     Findings,
-    Remark,
     Severity,
     Verdict,
 )
@@ -31,6 +30,7 @@ from plugin.results.key_images import build_key_images
 from plugin.results.sr.regions import Regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
+from plugin.screening.common import reject
 from plugin.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -132,18 +132,17 @@ def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdic
     rejected = next((c for c in classes if c.role == "reject"), None)
     if rejected is None or rejected.probability < rejected.threshold:
         return Verdict()
+    name, score, limit = (
+        model.card.name,
+        f"{100 * rejected.probability:.1f}",
+        f"{100 * rejected.threshold:.1f}",
+    )
     message = (
-        f"the network {model.card.name} does not take it for a whole {_SUBJECT[model.card.modality]} "
-        f"(probability {rejected.probability:.2f}, limit {rejected.threshold:.2f})"
+        f"the network {name} does not take this for a whole {_SUBJECT[model.card.modality]} "
+        f"(rejection score {score} of 100, limit {limit})"
     )
-    return Verdict(
-        remarks=(Remark(code=RemarkCode.NETWORK_REJECTION, severity=Severity.REJECT, message=message),)
-    )
-
-
-def warn(code: RemarkCode, message: str) -> Remark:
-    """A remark that is said in the results."""
-    return Remark(code=code, severity=Severity.WARN, message=message)
+    remark = reject(RemarkCode.NETWORK_REJECTION, message, model=name, score=score, limit=limit)
+    return Verdict(remarks=(remark,))
 
 
 def key_images(

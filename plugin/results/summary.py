@@ -108,9 +108,14 @@ def noted(findings: Findings) -> list[Remark]:
 
 
 def sentence(remark: Remark, texts: Texts) -> str:
-    """A remark as a sentence; in another language than the code's, the code's words in parentheses."""
-    words = texts.optional(f"remark.{remark.code}", "")
-    said = f"{words} ({remark.message.rstrip('.')})" if words else remark.message.rstrip(".")
+    """A remark as a sentence in the language of ``texts``; the code's own words where that has none, or
+    lacks a value."""
+    words = texts.optional(f"remark.{remark.code}", "{}")
+    values = {name: texts.localised(value) for name, value in remark.values}
+    try:
+        said = words.format(remark.message.rstrip("."), **values)
+    except KeyError:
+        said = remark.message.rstrip(".")
     return f"{said[:1].upper()}{said[1:]}."
 
 
@@ -148,8 +153,13 @@ def score(classification: Classification, texts: Texts) -> str:
 
 
 def operating_point(classification: Classification, texts: Texts) -> str:
-    """The score from which on the finding is called, rounded up to one decimal."""
-    value = math.ceil(round(1000 * classification.finding.threshold, 4)) / 10
+    """The score from which on the finding is called."""
+    return threshold(classification.finding.threshold, texts)
+
+
+def threshold(probability: float, texts: Texts) -> str:
+    """An operating point (0 to 1) as a score, rounded up to one decimal: what reaches it is called."""
+    value = math.ceil(round(1000 * probability, 4)) / 10
     return texts.number(value, 0 if value.is_integer() else 1)
 
 

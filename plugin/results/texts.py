@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import date
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 LANGUAGES = ("en", "pt")
 
+_NUMBER = re.compile(r"-?\d+\.\d+")
 _FILE = Path(__file__).with_name("texts.toml")
 
 
@@ -52,6 +54,10 @@ class Texts:
         if float(text) == 0:
             text = text.lstrip("-")
         return text.replace(".", ",") if self.language == "pt" else text
+
+    def localised(self, value: str) -> str:
+        """A value with the language's decimal sign, where it is a number."""
+        return value.replace(".", ",") if self.language == "pt" and _NUMBER.fullmatch(value) else value
 
     def percent(self, value: float, digits: int = 0) -> str:
         """A percentage (0 to 100) with its sign; a small share is never shown as none, nor all but all."""

@@ -49,16 +49,15 @@ def _kind_of_objects(slices: Sequence[Instance]) -> Iterator[Remark]:
     series = [instance.header for instance in slices]
     classes = {headers.text(header, "SOPClassUID") for header in series} - {CTImageStorage}
     if EnhancedCTImageStorage in classes:
-        yield reject(
-            RemarkCode.ENHANCED_CT, "Enhanced CT (multi-frame) is not read: CT Image Storage is needed"
-        )
+        message = "enhanced (multi-frame) CT is not read, only CT with a file for each slice"
+        yield reject(RemarkCode.ENHANCED_CT, message)
     for sop_class in sorted(classes - {EnhancedCTImageStorage}):
-        yield reject(
-            RemarkCode.SOP_CLASS, f"a SOP Class is {shown(UID(sop_class).name)}: CT Image Storage is needed"
-        )
+        kind = shown(UID(sop_class).name)
+        message = f"objects of the kind {kind} are not read: CT Image Storage is needed"
+        yield reject(RemarkCode.SOP_CLASS, message, kind=kind)
     without = sum(not instance.has_pixels for instance in slices)
     if without:
-        yield reject(RemarkCode.NO_PIXEL_DATA, f"no pixel data in {_share(without, slices)}")
+        yield reject(RemarkCode.NO_PIXEL_DATA, f"pixel data is missing in {_share(without, slices)}")
 
 
 def _per_slice(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
@@ -66,14 +65,13 @@ def _per_slice(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
     types = [headers.texts(header, "ImageType") for header in series]
     secondary = sum(t[1:2] == ("SECONDARY",) for t in types)
     if secondary:
-        yield reject(
-            RemarkCode.SECONDARY_IMAGE, f"ImageType value 2 is SECONDARY in {_share(secondary, series)}"
-        )
+        message = f"ImageType says SECONDARY, not PRIMARY, in {_share(secondary, series)}"
+        yield reject(RemarkCode.SECONDARY_IMAGE, message)
     derived = [header for header, t in zip(series, types, strict=True) if t[:1] == ("DERIVED",)]
     lossy = [header for header in derived if _derived_by_compression(header)]
     if len(derived) > len(lossy):
         count = _share(len(derived) - len(lossy), series)
-        yield reject(RemarkCode.DERIVED_IMAGE, f"ImageType value 1 is DERIVED (a reformat) in {count}")
+        yield reject(RemarkCode.DERIVED_IMAGE, f"ImageType says DERIVED (a reformat) in {count}")
     if lossy:
         yield warn(RemarkCode.LOSSY_COMPRESSION, f"lossy compression in {_share(len(lossy), series)}")
     said = [remark for header in series for remark in _any_image(header, limits)]
@@ -98,9 +96,11 @@ def _derived_by_compression(header: Dataset) -> bool:
 
 def _number_of_slices(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
     if len(series) < limits.min_slices:
-        yield reject(RemarkCode.FEW_SLICES, f"{len(series)} slices: at least {limits.min_slices} are needed")
+        message = f"the series has {len(series)} slices: at least {limits.min_slices} are needed"
+        yield reject(RemarkCode.FEW_SLICES, message, count=len(series), least=limits.min_slices)
     if len(series) > limits.max_slices:
-        yield reject(RemarkCode.MANY_SLICES, f"{len(series)} slices: at most {limits.max_slices} are read")
+        message = f"the series has {len(series)} slices: at most {limits.max_slices} are read"
+        yield reject(RemarkCode.MANY_SLICES, message, count=len(series), most=limits.max_slices)
 
 
 def _in_plane(series: Sequence[Dataset]) -> Iterator[Remark]:
@@ -111,8 +111,8 @@ def _in_plane(series: Sequence[Dataset]) -> Iterator[Remark]:
     known = [value for header in series for value in geometry.pixel_spacing(header) or ()]
     wrong = next((value for value in known if not least <= value <= greatest), None)
     if wrong is not None:
-        message = f"PixelSpacing is {wrong:g} mm: {least:g} to {greatest:g} mm are possible in a body"
-        yield reject(RemarkCode.PIXEL_SPACING, message)
+        message = f"PixelSpacing is {wrong:g} mm: {least:g} to {greatest:g} mm are possible"
+        yield reject(RemarkCode.PIXEL_SPACING, message, value=f"{wrong:g}")
 
     def spacing(header: Dataset) -> Hashable:
         return tuple(round(value, 4) for value in headers.numbers(header, "PixelSpacing"))
@@ -127,7 +127,7 @@ def _in_plane(series: Sequence[Dataset]) -> Iterator[Remark]:
     for code, what, value in rules:
         count = len({value(header) for header in series})
         if count > 1:
-            yield reject(code, f"{what} has {count} values in the series: one is needed")
+            yield reject(code, f"{what} must be the same in the whole series: there are {count} values")
 
 
 def _size(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
@@ -149,10 +149,10 @@ def _frame_of_reference(series: Sequence[Dataset]) -> Iterator[Remark]:
     named = [headers.text(header, "FrameOfReferenceUID") for header in series]
     without, values = named.count(""), len(set(named) - {""})
     if values > 1:
-        message = f"FrameOfReferenceUID has {values} values in the series: one is needed"
+        message = f"the images lie in {values} different frames of reference: one is needed"
         yield reject(RemarkCode.FRAME_OF_REFERENCE_VARIES, message)
     if values and without:
-        message = f"no FrameOfReferenceUID in {_share(without, series)}, while the others name one"
+        message = f"FrameOfReferenceUID is missing in {_share(without, series)}, while the others have one"
         yield reject(RemarkCode.NO_FRAME_OF_REFERENCE, message)
 
 
@@ -161,7 +161,7 @@ def _rescale(series: Sequence[Dataset]) -> Iterator[Remark]:
     intercepts = [headers.number(header, "RescaleIntercept") for header in series]
     without = sum(None in pair for pair in zip(slopes, intercepts, strict=True))
     if without:
-        message = f"no RescaleSlope or no RescaleIntercept in {_share(without, series)}: both are needed"
+        message = f"RescaleSlope or RescaleIntercept is missing in {_share(without, series)}"
         yield reject(RemarkCode.NO_RESCALE, message)
     if 0 in slopes:
         yield reject(RemarkCode.RESCALE_SLOPE, "RescaleSlope is 0 in an image")
@@ -170,15 +170,16 @@ def _rescale(series: Sequence[Dataset]) -> Iterator[Remark]:
 def _thickness(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
     known = [t for t in (headers.number(header, "SliceThickness") for header in series) if t is not None]
     thickest = max(known, default=0.0)
+    said = f"the slices are {thickest:g} mm thick"
     if thickest > limits.max_slice_thickness_mm:
-        limit = limits.max_slice_thickness_mm
-        yield reject(RemarkCode.SLICE_THICKNESS, f"SliceThickness is {thickest:g} mm: at most {limit:g} mm")
+        most = f"{limits.max_slice_thickness_mm:g}"
+        message = f"{said}: at most {most} mm are read"
+        yield reject(RemarkCode.SLICE_THICKNESS, message, thickness=f"{thickest:g}", most=most)
     elif thickest > limits.very_thick_slices_mm:
-        message = f"SliceThickness is {thickest:g} mm (over {limits.very_thick_slices_mm:g} mm): "
-        yield warn(RemarkCode.VERY_THICK_SLICES, message + "small findings are missed, volumes are coarse")
+        message = f"{said}: small opacities can be missed, and volumes are coarse"
+        yield warn(RemarkCode.VERY_THICK_SLICES, message, thickness=f"{thickest:g}")
     elif thickest > limits.thick_slices_mm:
-        message = f"SliceThickness is {thickest:g} mm (over {limits.thick_slices_mm:g} mm)"
-        yield warn(RemarkCode.THICK_SLICES, message)
+        yield warn(RemarkCode.THICK_SLICES, said, thickness=f"{thickest:g}")
 
 
 def _geometry(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
@@ -189,14 +190,14 @@ def _geometry(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
     if any(geometry.position(header) is None for header in series):
         yield reject(RemarkCode.NO_POSITION, "an image has no usable ImagePositionPatient")
     if cosines and not all(np.allclose(o, cosines[0], atol=1e-3) for o in cosines):
-        yield reject(
-            RemarkCode.ORIENTATION_VARIES, "ImageOrientationPatient has several values in the series"
-        )
+        message = "ImageOrientationPatient must be the same in the whole series"
+        yield reject(RemarkCode.ORIENTATION_VARIES, message)
     if cosines:
         axial = min(abs(float(np.cross(o[0], o[1])[2])) for o in cosines)
         if axial < limits.min_axis_cosine:
-            message = f"the slices are not axial: cosine {axial:.3f} to the body axis"
-            yield reject(RemarkCode.NOT_AXIAL, f"{message}, at least {limits.min_axis_cosine:g} is needed")
+            off, most = (f"{np.degrees(np.arccos(c)):.1f}" for c in (axial, limits.min_axis_cosine))
+            message = f"the slices lean {off} degrees out of the axial plane: at most {most} are read"
+            yield reject(RemarkCode.NOT_AXIAL, message, degrees=off, most=most)
     try:
         stack = geometry.stack(series)
     except ValueError:
@@ -207,31 +208,36 @@ def _geometry(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
 def _positions(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     distinct = 1 + int(np.count_nonzero(stack.gaps > limits.even_spacing_mm))
     if distinct < len(stack.positions):
-        message = f"{distinct} distinct slice positions for {len(stack.positions)} images"
-        yield reject(RemarkCode.DUPLICATE_POSITIONS, message)
+        message = f"several slices lie at one position: {len(stack.positions)} images at {distinct} positions"
+        said = {"images": len(stack.positions), "positions": distinct}
+        yield reject(RemarkCode.DUPLICATE_POSITIONS, message, **said)
     yield from _shifts(stack, limits)
     yield from _spacing(stack, limits)
-    length = f"the slices cover {stack.extent:.0f} mm"
+    length = f"{stack.extent:.0f}"
+    covered = f"the slices cover {length} mm"
     if stack.extent > LONGEST_BODY_MM:
-        yield reject(RemarkCode.EXTENT, f"{length}: no body has more than {LONGEST_BODY_MM:g} mm")
+        yield reject(RemarkCode.EXTENT, f"{covered}: no body is that long", length=length)
     elif stack.extent < limits.min_extent_mm:
-        yield reject(RemarkCode.SHORT_EXTENT, f"{length}: at least {limits.min_extent_mm:g} mm are needed")
+        least = f"{limits.min_extent_mm:g}"
+        message = f"{covered}: at least {least} mm are needed"
+        yield reject(RemarkCode.SHORT_EXTENT, message, length=length, least=least)
     elif stack.extent > limits.max_extent_mm:
-        yield warn(RemarkCode.LONG_EXTENT, f"{length}: more than a chest ({limits.max_extent_mm:g} mm)")
+        yield warn(RemarkCode.LONG_EXTENT, f"{covered}, which is more than a chest", length=length)
 
 
 def _shifts(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     """Slices must lie above each other along their normal, whichever way that points."""
-    most = f"at most {limits.max_shift_mm:g} mm"
+    most = f"{limits.max_shift_mm:g}"
     single, sheared = (float(np.ptp(part, axis=0).max()) for part in (stack.shifts - stack.lean, stack.lean))
     if single > limits.max_shift_mm:
-        message = (
-            f"the slices are shifted in their plane by up to {np.ptp(stack.shifts, axis=0).max():.2f} mm"
-        )
-        yield reject(RemarkCode.SHIFTED_SLICES, f"{message}: {most}")
+        shift = f"{np.ptp(stack.shifts, axis=0).max():.2f}"
+        message = f"the slices are shifted against each other by up to {shift} mm: at most {most} mm is read"
+        yield reject(RemarkCode.SHIFTED_SLICES, message, shift=shift, most=most)
     elif sheared > limits.max_shift_mm:
-        message = f"the gantry was tilted by {stack.tilt:.1f} degrees, which shears the stack"
-        yield reject(RemarkCode.TILTED, f"{message} by {sheared:.1f} mm: {most}")
+        degrees, shear = f"{stack.tilt:.1f}", f"{sheared:.1f}"
+        message = f"the gantry was tilted by {degrees} degrees, which shears the series by {shear} mm"
+        said = {"degrees": degrees, "shear": shear, "most": most}
+        yield reject(RemarkCode.TILTED, f"{message}: at most {most} mm is read", **said)
 
 
 def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
@@ -241,19 +247,23 @@ def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
         return
     median = float(np.median(gaps))
     if median > limits.max_slice_thickness_mm:
-        message = f"the slices lie {median:.1f} mm apart: at most {limits.max_slice_thickness_mm:g} mm"
-        yield reject(RemarkCode.SLICE_DISTANCE, message)
-    missing = int(np.count_nonzero(gaps >= limits.missing_slice_gap * median))
-    if missing:
-        message = f"{missing} gaps, the widest of {gaps.max():.2f} mm, where slices lie {median:.2f} mm apart"
-        yield reject(
-            RemarkCode.MISSING_SLICES, f"{message}: a gap of {limits.missing_slice_gap:g} times is too wide"
-        )
-        gaps = gaps[gaps < limits.missing_slice_gap * median]
+        most = f"{limits.max_slice_thickness_mm:g}"
+        message = f"the slices lie {median:.1f} mm apart: at most {most} mm are read"
+        yield reject(RemarkCode.SLICE_DISTANCE, message, distance=f"{median:.1f}", most=most)
+    missing = gaps >= limits.missing_slice_gap * median
+    usual = f"{median:.2f}"
+    if missing.any():
+        widest = f"{gaps.max():.2f}"
+        message = f"slices are missing: gaps of up to {widest} mm between slices that lie {usual} mm apart"
+        yield reject(RemarkCode.MISSING_SLICES, message, widest=widest, median=usual)
+        gaps = gaps[~missing]
     spread = float(np.ptp(gaps))
+    said = {"spread": f"{spread:.2f}", "median": usual}
+    message = f"the distances between slices differ by up to {spread:.2f} mm (median {usual} mm)"
     if spread > limits.max_spacing_spread * median:
-        message = f"the slice distances differ by {spread:.2f} mm at a median of {median:.2f} mm"
-        yield reject(RemarkCode.UNEVEN_SPACING, f"{message}: at most {limits.max_spacing_spread:.0%} of it")
+        most = f"{limits.max_spacing_spread * median:.2f}"
+        message = f"{message}: at most {most} mm is read"
+        yield reject(RemarkCode.UNEVEN_SPACING, message, most=most, **said)
     elif spread > limits.even_spacing_mm:
-        message = f"the slice distances differ by {spread:.2f} mm at a median of {median:.2f} mm"
-        yield warn(RemarkCode.UNEVEN_SPACING_SMALL, f"{message}: volumes and projections allow for it")
+        message = f"{message}, which volumes and projections allow for"
+        yield warn(RemarkCode.UNEVEN_SPACING_SMALL, message, **said)

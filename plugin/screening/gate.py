@@ -18,9 +18,10 @@ from pydicom.uid import (
 
 from plugin.dicom import headers
 from plugin.dicom.imaging import Instance
-from plugin.domain.findings import Remark, Severity, Verdict
+from plugin.domain.findings import Remark, Verdict
 from plugin.domain.kinds import Modality, RemarkCode
 from plugin.screening import ct, xray
+from plugin.screening.common import reject, warn
 from plugin.screening.limits import CtLimits, XrayLimits
 
 __all__ = ["CtLimits", "XrayLimits", "modality_of", "screen_ct", "screen_xray"]
@@ -78,11 +79,12 @@ def screen_xray(
     instance, verdict = min(passed, key=lambda pair: _reading_order(pair[0]))
     if len(instances) == 1:
         return verdict, (instance,)
-    several = Remark(
-        code=RemarkCode.SEVERAL_IMAGES,
-        severity=Severity.WARN,
-        message=f"the series has {len(instances)} images, {len(passed)} of them fit: one was read "
-        f"(instance number {headers.text(instance.header, 'InstanceNumber') or 'unknown'})",
+    number = headers.text(instance.header, "InstanceNumber") or "?"
+    several = warn(
+        RemarkCode.SEVERAL_IMAGES,
+        f"only one of the {len(instances)} images of the series was read: instance number {number}",
+        count=len(instances),
+        number=number,
     )
     return verdict.joined(Verdict(remarks=(several,))), (instance,)
 
@@ -99,28 +101,20 @@ def screen_ct(
         return Verdict(remarks=(_empty_series(),)), ()
     slices = tuple(i for i in instances if not ct.is_localizer(i.header))
     if not slices:
-        localizer = Remark(
-            code=RemarkCode.LOCALIZER,
-            severity=Severity.REJECT,
-            message="the series has only localizer images",
-        )
+        localizer = reject(RemarkCode.LOCALIZER, "the series has only localizer images")
         more = Verdict(remarks=tuple(ct.remarks(instances, limits)))
         return Verdict(remarks=(localizer, *more.remarks)), ()
     verdict = Verdict(remarks=tuple(ct.remarks(slices, limits)))
     if len(slices) < len(instances):
-        left_out = Remark(
-            code=RemarkCode.LOCALIZERS_LEFT_OUT,
-            severity=Severity.WARN,
-            message=f"{len(instances) - len(slices)} localizer images of the series were left out",
-        )
+        count = len(instances) - len(slices)
+        message = f"localizer images of the series that were left out: {count}"
+        left_out = warn(RemarkCode.LOCALIZERS_LEFT_OUT, message, count=count)
         verdict = verdict.joined(Verdict(remarks=(left_out,)))
     return verdict, slices if verdict.accepted else ()
 
 
 def _empty_series() -> Remark:
-    return Remark(
-        code=RemarkCode.NO_INSTANCES, severity=Severity.REJECT, message="the series has no instances"
-    )
+    return reject(RemarkCode.NO_INSTANCES, "the series has no images")
 
 
 def _reading_order(instance: Instance) -> tuple[bool, float, str]:

@@ -95,9 +95,11 @@ def remarks(instance: Instance, limits: XrayLimits) -> Iterator[Remark]:
     yield from grey_image(header)
     yield from _size(header, limits)
     if headers.text(header, "QualityControlImage") == "YES":
-        yield reject(RemarkCode.QUALITY_CONTROL_IMAGE, "QualityControlImage is YES: not a patient's image")
+        yield reject(
+            RemarkCode.QUALITY_CONTROL_IMAGE, "this is an image for quality control, not a patient's"
+        )
     if headers.text(header, "BurnedInAnnotation") == "YES":
-        yield warn(RemarkCode.BURNED_IN_ANNOTATION, "BurnedInAnnotation is YES: text is part of the picture")
+        yield warn(RemarkCode.BURNED_IN_ANNOTATION, "text is burnt into the picture")
     yield from _age(header, limits)
 
 
@@ -105,25 +107,23 @@ def _kind_of_object(instance: Instance) -> Iterator[Remark]:
     header = instance.header
     sop_class = headers.text(header, "SOPClassUID")
     if sop_class == DigitalXRayImageStorageForProcessing:
-        yield reject(
-            RemarkCode.FOR_PROCESSING, "the SOP Class is Digital X-Ray For Processing: raw detector data"
-        )
+        message = "this is raw detector data (Digital X-Ray Image Storage - For Processing)"
+        yield reject(RemarkCode.FOR_PROCESSING, message)
     elif sop_class not in _ACCEPTED:
-        message = f"the SOP Class is {shown(UID(sop_class).name)}: CR or DX For Presentation is needed"
-        yield reject(RemarkCode.SOP_CLASS, message)
+        kind = shown(UID(sop_class).name)
+        message = f"objects of the kind {kind} are not read: CR or DX for presentation is needed"
+        yield reject(RemarkCode.SOP_CLASS, message, kind=kind)
     if headers.text(header, "PresentationIntentType") == "FOR PROCESSING":
-        yield reject(
-            RemarkCode.PRESENTATION_INTENT, "PresentationIntentType is FOR PROCESSING: raw detector data"
-        )
+        message = "this is raw detector data (PresentationIntentType is FOR PROCESSING)"
+        yield reject(RemarkCode.PRESENTATION_INTENT, message)
     image_type = headers.texts(header, "ImageType")
     if image_type[1:2] == ("SECONDARY",):
-        yield reject(RemarkCode.SECONDARY_IMAGE, "ImageType value 2 is SECONDARY: PRIMARY is needed")
+        yield reject(RemarkCode.SECONDARY_IMAGE, "ImageType says SECONDARY: PRIMARY is needed")
     if image_type[:1] == ("DERIVED",):
-        yield warn(
-            RemarkCode.DERIVED_IMAGE, "ImageType value 1 is DERIVED: the pixels were processed or compressed"
-        )
+        message = "ImageType says DERIVED: the pixels were processed or compressed"
+        yield warn(RemarkCode.DERIVED_IMAGE, message)
     if not instance.has_pixels:
-        yield reject(RemarkCode.NO_PIXEL_DATA, "the instance has no pixel data")
+        yield reject(RemarkCode.NO_PIXEL_DATA, "the image has no pixel data")
 
 
 def _size(header: Dataset, limits: XrayLimits) -> Iterator[Remark]:
@@ -131,18 +131,17 @@ def _size(header: Dataset, limits: XrayLimits) -> Iterator[Remark]:
     yield from greatest_size(header, limits.max_pixels)
     rows, columns = headers.number(header, "Rows"), headers.number(header, "Columns")
     if rows and columns and not limits.min_aspect <= rows / columns <= limits.max_aspect:
-        yield reject(
-            RemarkCode.ASPECT,
-            f"Rows / Columns is {rows / columns:.2f}: "
-            f"{limits.min_aspect:g} to {limits.max_aspect:g} is needed",
-        )
+        ratio, least, most = f"{rows / columns:.2f}", f"{limits.min_aspect:g}", f"{limits.max_aspect:g}"
+        message = f"the image is {ratio} times as high as it is wide: {least} to {most} times is read"
+        yield reject(RemarkCode.ASPECT, message, ratio=ratio, least=least, most=most)
     frames = headers.number(header, "NumberOfFrames")
     if frames is not None and frames > 1:
-        yield reject(RemarkCode.NUMBER_OF_FRAMES, f"NumberOfFrames is {frames:g}: 1 is needed")
+        yield reject(RemarkCode.NUMBER_OF_FRAMES, f"the image has {frames:g} frames: one is needed")
 
 
 def _age(header: Dataset, limits: XrayLimits) -> Iterator[Remark]:
     age = headers.age_years(header)
     if age is not None and age < limits.min_age_years:
         say = reject if limits.young_age == "reject" else warn
-        yield say(RemarkCode.YOUNG_PATIENT, f"the patient is younger than {limits.min_age_years:g} years")
+        limit = f"{limits.min_age_years:g}"
+        yield say(RemarkCode.YOUNG_PATIENT, f"the patient is younger than {limit} years", age=limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from pydicom.dataset import Dataset
@@ -11,7 +12,7 @@ from plugin.results.common import SeriesLabel
 from plugin.results.identity import Identity
 from plugin.results.pdf.page import BOTTOM, INK, LEFT, LINE, QUIET, WARNING, WIDTH, Page
 from plugin.results.performance import performance
-from plugin.results.summary import noted, sentence
+from plugin.results.summary import noted, sentence, threshold
 from plugin.results.texts import Texts
 
 _FOOTER = BOTTOM - 9
@@ -69,7 +70,7 @@ def untold(page: Page, y: float, limit: float, words: str, texts: Texts) -> None
 
 def reliability_top(page: Page, findings: Findings, texts: Texts) -> float:
     """Where :func:`reliability` begins: what is above it has the room up to there."""
-    words = [*(_about(algorithm, texts) for algorithm in findings.algorithms), texts("pdf.limits")]
+    words = [*_about(findings, texts), texts("pdf.limits")]
     lines = sum(page.count_lines(line, size=_SMALL, width=WIDTH) for line in words)
     return _FOOTER - 7.5 - lines * page.line_height(_SMALL) - _APART * len(findings.algorithms)
 
@@ -77,23 +78,30 @@ def reliability_top(page: Page, findings: Findings, texts: Texts) -> float:
 def reliability(page: Page, findings: Findings, texts: Texts) -> None:
     """Each network with its file, operating points and figures, and the limits of those."""
     y = page.heading(LEFT, reliability_top(page, findings, texts), texts("pdf.how"))
-    for algorithm in findings.algorithms:
-        y = page.paragraph(LEFT, y, _about(algorithm, texts), size=_SMALL) + _APART
+    for words in _about(findings, texts):
+        y = page.paragraph(LEFT, y, words, size=_SMALL) + _APART
     page.paragraph(LEFT, y, texts("pdf.limits"), size=_SMALL, colour=QUIET)
 
 
-def _about(algorithm: Algorithm, texts: Texts) -> str:
-    """A network's name, version, file, operating points and figures in one paragraph."""
+def _about(findings: Findings, texts: Texts) -> list[str]:
+    """A paragraph on each network. The point from which a classifier is positive stands beside its score."""
+    said = {(c.algorithm, c.finding.name) for c in findings.classifications}
+    return [_network(algorithm, texts, said) for algorithm in findings.algorithms]
+
+
+def _network(algorithm: Algorithm, texts: Texts, said: Collection[tuple[Algorithm, str]]) -> str:
+    """A network's name, version, file, operating points that are not ``said`` elsewhere, and figures."""
     points = ", ".join(
-        f"{name} {texts.number(100 * point, 0 if (100 * point).is_integer() else 1)}"
+        f"{name} {threshold(point, texts)}"
         for name, point in algorithm.operating_points
+        if (algorithm, name) not in said
     )
     return texts(
         "pdf.network",
         name=f"{algorithm.name} {algorithm.version}",
         sha256=algorithm.sha256[:16],
         provider=algorithm.provider.removesuffix("ExecutionProvider"),
-        points=points or "–",
+        points=texts("pdf.points", points=points) if points else "",
         figures=performance(algorithm, texts),
     )
 

@@ -48,7 +48,7 @@ def table(page: Page, area: Area, lungs: LungMeasurements, history: Sequence[Ear
     rows: tuple[tuple[str, Colour | None, LungMeasurement | LungMeasurements], ...] = (
         (texts("segment.lung-right"), pic.RIGHT_COLOUR, lungs.right),
         (texts("segment.lung-left"), pic.LEFT_COLOUR, lungs.left),
-        (texts("pdf.both_lungs"), None, lungs),
+        (texts("pdf.total"), None, lungs),
     )
     for (words, colour, measured), earlier in zip(rows, then, strict=True):
         page.rule(y - 0.4, area.x, area.x + area.width, LINE)

@@ -52,8 +52,9 @@ def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> fl
     if material.attention is None:
         return top + height
     place = place._replace(x=area.x + (area.width + _GAP) / 2)
-    page.heading(place.x, area.y, texts("pdf.attention"), width)
-    attention.over(page, place, material.image.pixels, material.attention, texts("pdf.attention"))
+    title = texts("pdf.located" if material.located else "pdf.attention")
+    page.heading(place.x, area.y, title, width)
+    attention.over(page, place, material.image.pixels, material.attention, title)
     marks.sides(page, place, texts, left=left, right=right)
     below = top + height + 1.5
     attention.ramp(page, place.x, below, texts)
