@@ -199,6 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     url = f"http://127.0.0.1:{options.http_port}"
     print(f"PACS       {url}/app/explorer.html")
+    print(f"Page       {url}/ai/")
     print(f"Status     {url}/ai/status")
     print(f"DICOM      port {options.dicom_port}, AE title ORTHANC: stores from any host that reaches it")
     print(f"Data       {options.data.resolve()}")

@@ -46,7 +46,7 @@ def register(site_on_change: OnChange | None = None) -> None:
         why = f"{type(error).__name__}: {error}"
         orthanc.LogError(f"ChestAI: disabled: {why}")
         rest = _disabled(why)
-    orthanc.RegisterRestCallback("/ai/(.*)", rest)
+    orthanc.RegisterRestCallback("/ai(/.*)?", rest)
 
     def on_change(change: Any, level: Any, resource: str) -> None:
         if service is not None:
@@ -101,6 +101,8 @@ def _build() -> tuple[Any, Callable[..., None]]:
             " asks for passwords"
         )
     _log_to_orthanc(pacs.OrthancLog())
+    if settings.explorer_button:
+        pacs.extend_explorer((ROOT / "plugin" / "web" / "explorer.js").read_text(encoding="utf-8"))
     service = Service(
         pacs.Pacs(series_metadata=settings.series_metadata, max_instance_mb=settings.max_instance_mb),
         settings,
@@ -122,9 +124,13 @@ def _log_to_orthanc(handler: logging.Handler) -> None:
 def _disabled(why: str) -> Callable[..., None]:
     """The callback of the routes where there is no service."""
     from plugin.web.answers import send_json
+    from plugin.web.pages import send_page
 
-    def disabled(output: Any, uri: str, **_request: Any) -> None:
-        if uri.rstrip("/") not in ("/ai", "/ai/status"):
+    def disabled(output: Any, uri: str, **request: Any) -> None:
+        path = uri.removeprefix("/ai").strip("/")
+        if send_page(output, request.get("method", "GET"), path):
+            return
+        if path != "status":
             send_json(output, 503, {"error": f"disabled: {why}"})
             return
         counts = dict.fromkeys(("waiting", "running", "done", "rejected", "failed"), 0)

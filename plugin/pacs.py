@@ -96,9 +96,13 @@ class Pacs:
         """Some of all the series that Orthanc holds: ``limit`` of them, after the first ``since``."""
         return [str(series) for series in _get_json(f"/series?since={since}&limit={limit}")]
 
+    def study(self, study: str) -> tuple[str, ...]:
+        """The series of a study."""
+        return tuple(_get_json(f"/studies/{study}")["Series"])
+
     def siblings(self, record: SeriesRecord) -> list[SeriesRecord]:
         """Every series of the study that a series belongs to, that one too."""
-        return self._each(_get_json(f"/studies/{record.study}")["Series"], self.series)
+        return self._each(self.study(record.study), self.series)
 
     def sop_class(self, instance: str) -> str:
         """SOP Class UID of an instance, from Orthanc's index; empty where its file has none."""
@@ -209,6 +213,25 @@ class Pacs:
                     found.append((instances[0], outcome))
         return found
 
+    def can_label(self) -> bool:
+        """Whether this Orthanc keeps labels (since 1.12.0)."""
+        return bool(_get_json("/system").get("HasLabels", False))
+
+    def labels(self, level: str, resource: str) -> frozenset[str]:
+        """The labels of one of the ``series`` or ``studies``."""
+        return frozenset(_get_json(f"/{level}/{resource}/labels"))
+
+    def label(self, level: str, resource: str, *, add: Iterable[str], remove: Iterable[str]) -> None:
+        """Give one of the ``series`` or ``studies`` labels and take others away."""
+        uri = f"/{level}/{resource}/labels"
+        try:
+            for label in add:
+                orthanc.RestApiPut(f"{uri}/{label}", b"")
+            for label in remove:
+                orthanc.RestApiDelete(f"{uri}/{label}")
+        except orthanc.OrthancException as error:
+            raise _told(error, uri) from error
+
     @staticmethod
     def identity() -> str | None:
         """What tells this Orthanc from others, kept in its index; None before :meth:`keep_identity`."""
@@ -291,6 +314,14 @@ class OrthancLog(logging.Handler):
 def configuration() -> dict[str, Any]:
     """Orthanc's whole configuration."""
     return dict(json.loads(orthanc.GetConfiguration()))
+
+
+def extend_explorer(script: str) -> None:
+    """Let Orthanc Explorer run a script of ours."""
+    try:
+        orthanc.ExtendOrthancExplorer(script)
+    except (AttributeError, orthanc.OrthancException) as error:
+        log.warning("Orthanc Explorer gets no button: %s", error)
 
 
 def ledger_url(configuration: Mapping[str, Any]) -> str:

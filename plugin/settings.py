@@ -97,6 +97,20 @@ class SeriesNumbers(Section):
     key_images: int = Field(default=9905, ge=1, description="key images")
 
 
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
+
+
+class Labels(Section):
+    """Labels that Orthanc, from 1.12.0 on, gives to series and studies; an empty one is not given."""
+
+    findings: Label = Field(default="ai-findings", description="label of what a reader should look at")
+    no_findings: Label = Field(
+        default="ai-no-findings", description="label of what was read without findings"
+    )
+    rejected: Label = Field(default="ai-rejected", description="label of what was not read")
+    failed: Label = Field(default="ai-failed", description="label of what could not be read")
+
+
 class Settings(Section):
     """All settings. Every key has a default."""
 
@@ -193,6 +207,12 @@ class Settings(Section):
         ge=1024,
         le=65535,
         description="number of the series metadata in which Orthanc keeps the outcome",
+    )
+    labels: Labels = Field(
+        default=Labels(), description="labels in Orthanc, from 1.12.0 on; an empty one is not given"
+    )
+    explorer_button: bool = Field(
+        default=True, description="a button in Orthanc Explorer that opens a study or a series on the page"
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),

@@ -51,6 +51,7 @@ class _Resource:
     parent: str | None
     tags: dict[str, str]
     metadata: dict[str, bytes] = field(default_factory=dict)
+    labels: set[str] = field(default_factory=set)
     stable: bool = True
 
 
@@ -73,6 +74,8 @@ class FakeOrthanc(types.ModuleType):
     def __init__(self) -> None:
         super().__init__("orthanc")
         self.overwrite_instances = False
+        self.has_labels = False
+        """Whether it is an Orthanc from 1.12.0 on."""
         self.metrics: dict[str, float] = {}
         self.calls: list[str] = []
         """Every call so far, as ``METHOD uri``."""
@@ -263,6 +266,25 @@ class FakeOrthanc(types.ModuleType):
         self._of_level("series", series).metadata[number] = body
         return b""
 
+    def _system(self, _body: bytes) -> dict[str, Any]:
+        return {"Version": "1.12.7", "HasLabels": True} if self.has_labels else {"Version": "1.10.1"}
+
+    def _labels(self, _body: bytes, level: str, name: str) -> list[str]:
+        return sorted(self._labelled(level, name))
+
+    def _put_label(self, _body: bytes, level: str, name: str, label: str) -> bytes:
+        self._labelled(level, name).add(label)
+        return b""
+
+    def _delete_label(self, _body: bytes, level: str, name: str, label: str) -> bytes:
+        self._labelled(level, name).discard(label)
+        return b""
+
+    def _labelled(self, level: str, name: str) -> set[str]:
+        if not self.has_labels:
+            raise OrthancException(UNKNOWN_RESOURCE, "Unknown resource")
+        return self._of_level(level, name).labels
+
     def _md5(self, _body: bytes, instance: str) -> bytes:
         return hashlib.md5(self._file(b"", instance), usedforsecurity=False).hexdigest().encode()
 
@@ -347,12 +369,20 @@ _ROUTES: dict[str, tuple[tuple[str, Callable[..., Any]], ...]] = {
         (rf"/instances/{_ID}/metadata/SopClassUid", FakeOrthanc._sop_class),
         (rf"/instances/{_ID}/metadata/Origin", FakeOrthanc._origin),
         (rf"/series/{_ID}/metadata/(\w+)", FakeOrthanc._get_metadata),
+        (r"/system", FakeOrthanc._system),
+        (rf"/(studies|series)/{_ID}/labels", FakeOrthanc._labels),
         (rf"/instances/{_ID}/attachments/dicom/md5", FakeOrthanc._md5),
         (rf"/instances/{_ID}/attachments/dicom/size", FakeOrthanc._size),
         (rf"/instances/{_ID}/file", FakeOrthanc._file),
         (rf"/instances/{_ID}/simplified-tags", FakeOrthanc._simplified_tags),
     ),
     "POST": ((r"/instances", FakeOrthanc._post_instance),),
-    "PUT": ((rf"/series/{_ID}/metadata/(\d+)", FakeOrthanc._put_metadata),),
-    "DELETE": ((rf"/(patients|studies|series|instances)/{_ID}", FakeOrthanc._delete_resource),),
+    "PUT": (
+        (rf"/series/{_ID}/metadata/(\d+)", FakeOrthanc._put_metadata),
+        (rf"/(studies|series)/{_ID}/labels/([\w-]+)", FakeOrthanc._put_label),
+    ),
+    "DELETE": (
+        (rf"/(patients|studies|series|instances)/{_ID}", FakeOrthanc._delete_resource),
+        (rf"/(studies|series)/{_ID}/labels/([\w-]+)", FakeOrthanc._delete_label),
+    ),
 }

@@ -41,7 +41,7 @@ class Loading:
     def ask(self, uri: str, method: str = "GET") -> tuple[int, Any]:
         """The answer to a request under /ai."""
         ((pattern, callback),) = self.routes.items()
-        assert pattern == "/ai/(.*)"
+        assert pattern == "/ai(/.*)?"
         output = Output()
         callback(output, uri, method=method, headers={}, get={})
         return output.status, json.loads(output.body)

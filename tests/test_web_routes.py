@@ -124,6 +124,32 @@ def test_what_is_not_there_or_not_read_says_so(running: Service, fake: FakeOrtha
     assert _ask(running, "GET", f"series/{NOTHING}/run") == (405, "POST")
 
 
+def test_a_study_is_told_and_read_again_with_all_its_series(running: Service, fake: FakeOrthanc) -> None:
+    hip = fake.add(_hip())
+    study = fake.pacs.series(hip).study
+    ultrasound = fake.add(
+        as_file(
+            xray_dataset(
+                np.zeros((8, 8), np.uint16),
+                Modality="US",
+                StudyInstanceUID=str(fake.file(fake.pacs.series(hip).instances[0]).StudyInstanceUID),
+                SeriesInstanceUID="1.2.3",
+                SOPInstanceUID="1.2.3.4",
+            )
+        )
+    )
+    assert _ask(running, "GET", f"studies/{NOTHING}")[0] == 404
+    assert _ask(running, "POST", f"studies/{NOTHING}/run")[0] == 404
+    status, answer = _ask(running, "POST", f"studies/{study}/run")
+    assert (status, [one["series"] for one in answer["series"]]) == (200, [hip])
+    assert answer["others"][0]["series"] == ultrasound
+    assert "modality US is not read" in answer["others"][0]["reason"]
+    assert _ask(running, "GET", f"studies/{study}")[0] == 200
+    fake.delete(hip)
+    status, answer = _ask(running, "POST", f"studies/{study}/run")
+    assert (status, "no series" in answer["error"]) == (409, True)
+
+
 def test_before_it_reads_nothing_is_promised(starting: Service, fake: FakeOrthanc) -> None:
     series = fake.add(_hip())
     assert _ask(starting, "GET", "series") == (200, [])
@@ -160,10 +186,10 @@ def test_another_sites_page_has_nothing_read_again(running: Service, fake: FakeO
 
 def test_a_body_that_no_route_takes_is_refused(running: Service, fake: FakeOrthanc) -> None:
     series = fake.add(_hip())
-    assert _ask(running, "POST", f"series/{series}/run", body_bytes=64 * 1024 + 1)[0] == 413
+    assert _ask(running, "POST", f"series/{series}/run", body=bytes(64 * 1024 + 1))[0] == 413
     assert running.ledger is not None
     assert running.ledger.get(series) is None
-    assert _ask(running, "POST", f"series/{series}/run", body_bytes=64 * 1024)[0] == 200
+    assert _ask(running, "POST", f"series/{series}/run", body=bytes(64 * 1024))[0] == 200
 
 
 class Output:
@@ -173,7 +199,8 @@ class Output:
         self.status, self.body, self.headers = 0, b"", {}  # type: tuple[int, bytes, dict[str, str]]
 
     def AnswerBuffer(self, body: bytes, mime: str) -> None:  # noqa: N802 - Orthanc's name
-        self.status, self.body, self.headers = 200, body, {"Content-Type": mime}
+        self.status, self.body = 200, body
+        self.headers["Content-Type"] = mime
 
     def SetHttpHeader(self, name: str, value: str) -> None:  # noqa: N802
         self.headers[name] = value

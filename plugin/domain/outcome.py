@@ -110,6 +110,9 @@ class Outcome(_Kept):
     dated: float | None = None
     verdict: KeptVerdict | None = None
     findings: KeptFindings | None = None
+    answer: str | None = None
+    """What the findings come to (:class:`plugin.results.statement.Answer`); None where nothing was found out,
+    or an older version wrote it."""
     outputs: dict[ResultKind, str | None] = dict.fromkeys(ResultKind)
     models: tuple[KeptModel, ...] = ()
     timings: dict[str, float] = {}

@@ -20,6 +20,7 @@ from plugin.queue.ledger import Entry, Ledger
 from plugin.queue.outcome import models_of
 from plugin.queue.recipe import reading, recipe
 from plugin.results.identity import Identity, orthanc_id
+from plugin.results.statement import state
 from plugin.results.summary import Earlier
 from plugin.settings import Settings
 
@@ -106,6 +107,7 @@ class Job:
             dated=dated,
             verdict=kept_verdict(read.verdict),
             findings=kept_findings(read.findings) if read.findings else None,
+            answer=state(read.findings).answer if read.findings else None,
             outputs={**outputs},
             models=models_of(self._lineup, entry.modality),
             timings=self._stages.timings,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from plugin.domain.kinds import State
-from plugin.queue import rows
+from plugin.queue import rows, worklist
 from plugin.queue.database import reads, writes
 from plugin.queue.leases import Leases
 from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, entry_of
@@ -220,6 +220,16 @@ class Ledger(Leases):
             query = query.where(SERIES.c.state == state)
         query = query.order_by(SERIES.c.updated_at.desc()).limit(limit)
         return [entry_of(row) for row in connection.execute(query).mappings()]
+
+    @reads
+    def page(self, connection: Connection, wanted: worklist.Wanted) -> list[Entry]:
+        """The series that are wanted, the latest first; one more than ``limit`` where there are more."""
+        return worklist.page(connection, wanted)
+
+    @reads
+    def next_ones(self, connection: Connection, limit: int) -> list[Entry]:
+        """What waits, in the order in which it is due; last what is still being received."""
+        return worklist.next_ones(connection, limit)
 
     @reads
     def still_receiving(self, connection: Connection, before: float) -> list[str]:

@@ -40,6 +40,7 @@ def entry_json(entry: Entry, holds: Callable[[str], bool]) -> dict[str, Any]:
         "state": entry.state.value,
         "verdict": kept["verdict"] or KeptVerdict().model_dump(mode="json"),
         "findings": kept["findings"],
+        "answer": kept["answer"],
         "outputs": {kind: None if stored in gone else stored for kind, stored in kept["outputs"].items()},
         "gone": gone,
         "models": kept["models"],

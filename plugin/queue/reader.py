@@ -14,6 +14,7 @@ from plugin.domain.outcome import Outcome, outcome_of
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
 from plugin.queue.job import Job
+from plugin.queue.labelling import Labelling
 from plugin.queue.leases import Heartbeat, LostClaim
 from plugin.queue.ledger import Entry, LastTry, Ledger
 from plugin.queue.outcome import models_of
@@ -53,6 +54,7 @@ class Reader:
         self._settings = settings
         self._stopping = stopping
         self._told = told
+        self._labelling = Labelling(pacs, ledger, settings.labels)
         self._running: dict[str, Any] | None = None
 
     @property
@@ -66,6 +68,7 @@ class Reader:
         try:
             with Heartbeat(self._ledger, entry) as heartbeat:
                 self._read(entry, heartbeat)
+            self._labelling.tell(entry.series)
         except LostClaim as error:
             log.warning("series %s was taken away: %s", entry.series, error)
         finally:

@@ -8,7 +8,9 @@ from typing import Any
 from plugin.service import Service
 from plugin.web.access import Guard
 from plugin.web.answers import send_json
-from plugin.web.routes import HttpRequest, respond
+from plugin.web.http import HttpRequest
+from plugin.web.pages import send_page
+from plugin.web.routes import respond
 
 
 def rest_callback(service: Service, guard: Guard) -> Callable[..., None]:
@@ -20,8 +22,10 @@ def rest_callback(service: Service, guard: Guard) -> Callable[..., None]:
             path=uri.removeprefix("/ai").strip("/"),
             arguments=request.get("get", {}),
             headers={name.lower(): value for name, value in request.get("headers", {}).items()},
-            body_bytes=len(request.get("body") or b""),
+            body=bytes(request.get("body") or b""),
         )
+        if send_page(output, asked.method, asked.path):
+            return
         send_json(output, *respond(service, guard, asked))
 
     return callback

@@ -1,0 +1,36 @@
+// Elements made of data. Whatever comes from outside becomes text, never markup.
+
+/**
+ * An element. Properties that begin with "on" are listeners, `style` is an object of CSS properties,
+ * true is an attribute without a value; null, undefined and false are left out, also among the children.
+ */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "style") {
+      for (const [key, wanted] of Object.entries(value)) element.style.setProperty(key, wanted);
+    } else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...kept(children));
+  return element;
+}
+
+/** Put children in the place of all that an element has. */
+export function fill(element, ...children) {
+  element.replaceChildren(...kept(children));
+  return element;
+}
+
+/** Show only what an element had not shown before, so that a reader's place and focus stay. */
+export function fillIfNew(element, signature, make) {
+  const key = JSON.stringify(signature);
+  if (element.dataset.shows === key) return;
+  fill(element, make());
+  element.dataset.shows = key;
+}
+
+function kept(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}

@@ -1,0 +1,71 @@
+// Pictures that Orthanc draws: of the images, and of the results.
+
+import { getJson, orthanc } from "./api.js";
+import { h } from "./dom.js";
+import { t } from "./words.js";
+
+export const WINDOWS = { lung_window: [-500, 1500], soft_window: [40, 400] };
+
+const SMALL = 96;
+const LARGE = 1000;
+const firsts = new Map();
+
+/** The address of a picture of an instance, as large as fits a square; of a CT in a window of Hounsfield units. */
+export function drawn(instance, { size = null, window = null } = {}) {
+  const query = new URLSearchParams();
+  if (size) {
+    query.set("width", size);
+    query.set("height", size);
+  }
+  if (window) {
+    query.set("window-center", window[0]);
+    query.set("window-width", window[1]);
+  }
+  return orthanc(`instances/${instance}/rendered?${query}`);
+}
+
+/** The slices of a CT from the feet up, or the films of a series, as Orthanc's ids of instances. */
+export async function slicesOf(series) {
+  try {
+    const ordered = await getJson(orthanc(`series/${series}/ordered-slices`));
+    return ordered.SlicesShort.map(([instance]) => instance);
+  } catch {
+    return (await getJson(orthanc(`series/${series}`))).Instances;
+  }
+}
+
+/** A small picture of a row of the worklist, fetched when it comes into sight. */
+export function thumbnail(one) {
+  const image = h("img", { alt: "", width: SMALL, height: SMALL, loading: "lazy", class: "thumbnail" });
+  const hide = () => image.classList.add("missing");
+  image.addEventListener("error", hide);
+  source(one).then((address) => {
+    if (address) image.src = address;
+    else hide();
+  }, hide);
+  return image;
+}
+
+async function source(one) {
+  const { attention } = one.outputs;
+  if (attention) return drawn(attention, { size: SMALL });
+  if (!firsts.has(one.series)) {
+    const slices = await slicesOf(one.series);
+    firsts.set(one.series, slices[Math.floor(slices.length / 2)]);
+  }
+  const instance = firsts.get(one.series);
+  if (!instance) return null;
+  return drawn(instance, { size: SMALL, window: one.modality === "ct" ? WINDOWS.lung_window : null });
+}
+
+/** A large picture of an instance with its words below; it leads to the picture in its own size. */
+export function figure(instance, words) {
+  const image = h("img", { src: drawn(instance, { size: LARGE }), alt: words });
+  const failed = h("p", { class: "quiet", hidden: true }, t("series.picture_failed"));
+  image.addEventListener("error", () => {
+    image.remove();
+    failed.hidden = false;
+  });
+  const link = h("a", { href: drawn(instance), target: "_blank", rel: "noopener" }, image);
+  return h("figure", {}, link, failed, h("figcaption", {}, words));
+}

@@ -1,0 +1,163 @@
+// The worklist: what is being read, what waits, and the series that have been read, the latest first.
+
+import { ai, getJson, repeat } from "./api.js";
+import { fill, fillIfNew, h } from "./dom.js";
+import { tell } from "./notice.js";
+import { seriesOf, studiesOf } from "./patients.js";
+import { patientLink, table } from "./table.js";
+import { t, when } from "./words.js";
+
+const STATES = ["done", "rejected", "failed", "waiting"];
+const MODALITIES = ["xray", "ct"];
+const BUSY_SECONDS = 2;
+const IDLE_SECONDS = 10;
+
+// Kept while the page is open, so that a reader who comes back from a series finds the same place.
+const wanted = { text: "", state: "", modality: "", day: "" };
+let places = [];
+
+export function openWorklist(content) {
+  const now = h("section", { class: "now", "aria-labelledby": "now" });
+  const list = h("section", { "aria-labelledby": "series" });
+  let busy = false;
+  const look = () => poll.now();
+  fill(content, h("h1", {}, t("page.worklist")), now, filters(look), list);
+  const poll = repeat(
+    async () => {
+      busy = await refresh(now, list, look);
+    },
+    () => (busy ? BUSY_SECONDS : IDLE_SECONDS),
+  );
+  return poll.end;
+}
+
+function filters(look) {
+  let timer = null;
+  const change = (name) => (event) => {
+    wanted[name] = event.target.value;
+    places = [];
+    clearTimeout(timer);
+    timer = setTimeout(look, name === "text" ? 300 : 0);
+  };
+  const select = (name, values, all) =>
+    h(
+      "select",
+      { id: `filter-${name}`, onchange: change(name) },
+      h("option", { value: "" }, all),
+      values.map((value) => h("option", { value, selected: wanted[name] === value }, t(`${name}.${value}`))),
+    );
+  const field = (name, input) => h("label", { for: `filter-${name}` }, t(`list.${name}`), input);
+  const input = (name, type) =>
+    h("input", { id: `filter-${name}`, type, value: wanted[name], oninput: change(name), autocomplete: "off" });
+  const form = h(
+    "form",
+    { class: "filters", "aria-label": t("list.filters"), onsubmit: (event) => event.preventDefault() },
+    field("text", input("text", "search")),
+    field("state", select("state", STATES, t("list.all"))),
+    field("modality", select("modality", MODALITIES, t("list.all"))),
+    field("day", input("day", "date")),
+    h("button", { type: "reset" }, t("list.clear")),
+  );
+  form.addEventListener("reset", (event) => {
+    event.preventDefault();
+    for (const name of Object.keys(wanted)) {
+      wanted[name] = "";
+      form.querySelector(`#filter-${name}`).value = "";
+    }
+    places = [];
+    look();
+  });
+  return form;
+}
+
+/** Ask for the page that is open and show what is new in it; whether anything is being read or waits. */
+async function refresh(now, list, look) {
+  let answer = null;
+  let limited = null;
+  try {
+    const query = new URLSearchParams();
+    if (wanted.text.trim()) {
+      limited = await searched(wanted.text);
+      if (limited === null) return false;
+      query.set("series", limited.series.join(","));
+    }
+    if (wanted.state) query.set("state", wanted.state);
+    if (wanted.modality) query.set("modality", wanted.modality);
+    if (wanted.day) {
+      const day = new Date(`${wanted.day}T00:00`);
+      query.set("from", day.getTime() / 1000);
+      query.set("to", new Date(day.getFullYear(), day.getMonth(), day.getDate() + 1).getTime() / 1000);
+    }
+    if (places.length) query.set("after", places.at(-1));
+    answer = await getJson(ai(`worklist?${query}`));
+  } catch (error) {
+    tell(t("page.unanswered", { why: error.message }), true);
+    return false;
+  }
+  const { status } = answer;
+  const said = status.state === "ready" ? "" : t(`status.${status.state}`, { why: status.reason ?? "" });
+  tell(limited?.more ? t("list.many", { count: limited.series.length }) : said, said !== "");
+  const named = [...answer.series, ...answer.waiting, ...status.running].map((one) => one.series);
+  const studies = await studiesOf(named);
+  const who = named.map((one) => studies.get(one)?.ID);
+  fillIfNew(now, [status.running, answer.waiting, status.counts, who], () => nowShown(answer, studies));
+  fillIfNew(list, [answer.series, answer.next, places.length, who], () => shown(answer, studies, look));
+  return status.running.length > 0 || answer.waiting.length > 0;
+}
+
+async function searched(text) {
+  try {
+    return await seriesOf(text);
+  } catch {
+    tell(t("list.no_search"), true);
+    return null;
+  }
+}
+
+function nowShown({ status, waiting }, studies) {
+  const { counts, running } = status;
+  return [
+    h("h2", { id: "now" }, t("list.now")),
+    running.length === 0 && h("p", { class: "quiet" }, t("list.idle")),
+    running.map((one) =>
+      h(
+        "div",
+        { class: "running" },
+        patientLink(one.series, studies),
+        h("span", {}, t(`stage.${one.stage}`)),
+        h("progress", { max: 1, value: one.progress, "aria-label": t(`stage.${one.stage}`) }),
+      ),
+    ),
+    counts.waiting > 0 &&
+      h(
+        "details",
+        { open: waiting.length < 4 },
+        h("summary", {}, t("list.waits", { count: counts.waiting })),
+        h("ol", {}, waiting.map((one) => h("li", {}, waits(one, studies)))),
+      ),
+  ];
+}
+
+function waits(one, studies) {
+  const words = [t(`modality.${one.modality}`), t("list.since", { when: when(one.noted_at) })];
+  if (one.due_at === null) words.push(t("list.receiving"));
+  if (one.attempts > 0) words.push(t("list.tried", { count: one.attempts + 1 }), one.error);
+  return [patientLink(one.series, studies), h("span", { class: "quiet" }, words.filter((x) => x).join(", "))];
+}
+
+function shown({ series, next }, studies, look) {
+  const turn = (change) => () => {
+    change();
+    look();
+  };
+  return [
+    h("h2", { id: "series" }, t("list.series")),
+    series.length === 0 ? h("p", { class: "quiet" }, t("list.none")) : table(series, studies),
+    h(
+      "div",
+      { class: "pages" },
+      places.length > 0 && h("button", { type: "button", onclick: turn(() => places.pop()) }, t("list.newer")),
+      next !== null && h("button", { type: "button", onclick: turn(() => places.push(next)) }, t("list.older")),
+    ),
+  ];
+}

@@ -1,0 +1,123 @@
+"""``GET /ai/worklist``: what is being read, what waits, and a page of what has been read.
+
+No patient data: who a series is of is for Orthanc to say, to those who may ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plugin.domain.kinds import Modality, State
+from plugin.domain.outcome import KeptClassification, Outcome, outcome_of
+from plugin.queue.ledger import Entry
+from plugin.queue.worklist import Wanted
+from plugin.service import Service
+from plugin.web.http import HttpError, HttpRequest, count, number, one_of
+
+_MOST = 200
+_WAITING = 20
+"""How many of the waiting series are named."""
+
+
+def worklist(service: Service, request: HttpRequest) -> dict[str, Any]:
+    """The answer to ``GET /ai/worklist``."""
+    wanted = _wanted(request.arguments)
+    running = service.running()
+    ledger = service.ledger
+    if ledger is None:
+        return {"status": service.status(), "waiting": [], "series": [], "next": None}
+    page = ledger.page(wanted)
+    shown, more = page[: wanted.limit], len(page) > wanted.limit
+    waiting = ledger.next_ones(_WAITING)
+    busy = {one["series"] for one in running}
+    return {
+        "status": service.status(),
+        "waiting": [_waiting(entry) for entry in waiting if entry.series not in busy],
+        "series": [row(service, entry) for entry in shown],
+        "next": f"{shown[-1].updated_at!r}_{shown[-1].series}" if more else None,
+    }
+
+
+def row(service: Service, entry: Entry) -> dict[str, Any]:
+    """One series in a few values: verdict, the firmest score beside its operating point, percentages."""
+    outcome = outcome_of(entry.outcome, entry.series) or Outcome(state=entry.state)
+    kept = outcome.as_json()
+    return {
+        "series": entry.series,
+        "modality": entry.modality.value,
+        "state": entry.state.value,
+        "answer": outcome.answer,
+        "reasons": [] if outcome.verdict is None else kept["verdict"]["reasons"],
+        "score": _score(service, outcome),
+        "percent": _percent(outcome),
+        "outputs": kept["outputs"],
+        "error": entry.error,
+        "noted_at": entry.noted_at,
+        "updated_at": entry.updated_at,
+    }
+
+
+def finding_of(service: Service, said: KeptClassification) -> str | None:
+    """The class that a classifier looks for; None where neither its card nor its answer tells."""
+    for model in service.lineup.models:
+        if model.card.name == said.model:
+            names = [one.name for one in model.card.logits.classes if one.role == "finding"]
+            return next((name for name in names if name in said.probabilities), None)
+    return said.called if said.positive else None
+
+
+def _score(service: Service, outcome: Outcome) -> dict[str, Any] | None:
+    """The classifier's score that is furthest above its operating point, or least below it."""
+    scores = []
+    for said in outcome.findings.classifications if outcome.findings else ():
+        name = finding_of(service, said)
+        if name is None or name not in said.thresholds:
+            continue
+        value, threshold = said.probabilities[name], said.thresholds[name]
+        scores.append(
+            (value - threshold, {"value": value, "threshold": threshold, "positive": said.positive})
+        )
+    return max(scores, key=lambda one: one[0])[1] if scores else None
+
+
+def _percent(outcome: Outcome) -> dict[str, float] | None:
+    lungs = outcome.findings.lungs if outcome.findings else None
+    if lungs is None:
+        return None
+    return {"right": lungs.right.percent, "left": lungs.left.percent, "both": lungs.both.percent}
+
+
+def _waiting(entry: Entry) -> dict[str, Any]:
+    return {
+        "series": entry.series,
+        "modality": entry.modality.value,
+        "noted_at": entry.noted_at,
+        "due_at": entry.due_at,
+        "attempts": entry.attempts,
+        "error": entry.error,
+    }
+
+
+def _wanted(arguments: Mapping[str, str]) -> Wanted:
+    series = arguments.get("series")
+    return Wanted(
+        state=one_of(arguments, "state", State),
+        modality=one_of(arguments, "modality", Modality),
+        begin=number(arguments, "from", 0.0) if arguments.get("from") else None,
+        end=number(arguments, "to", 0.0) if arguments.get("to") else None,
+        series=None if series is None else [name for name in series.split(",")[:_MOST] if name],
+        after=_place(arguments.get("after")),
+        limit=count(arguments, "limit", 50, _MOST),
+    )
+
+
+def _place(text: str | None) -> tuple[float, str] | None:
+    """Where a page goes on, as the page before it said."""
+    if not text:
+        return None
+    moment, _, series = text.partition("_")
+    try:
+        return float(moment), series
+    except ValueError:
+        raise HttpError(400, "after must be what the page before gave as next") from None

@@ -1,0 +1,239 @@
+"""The page as a reader has it: a real Orthanc, a real Chromium, the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+
+from playwright.sync_api import Browser, Page, expect
+
+from demo.server import ORTHANC
+from tests.browser import AXE, CHROMIUM, chromium, opened, violations
+from tests.conftest import Pacs
+from tests.pacs_client import settled
+
+pytestmark = [
+    pytest.mark.skipif(not Path(ORTHANC).exists(), reason="Orthanc is not installed"),
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
+]
+
+expect.set_options(timeout=60_000)
+
+MARKUP = "<script>alert(1)</script>"
+
+PAINTED = """() => {
+    const canvas = document.querySelector('.viewer canvas');
+    const all = [0, 0, canvas.width, canvas.height];
+    return canvas.width > 0 && canvas.getContext('2d').getImageData(...all).data.some((value) => value > 0);
+}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """An Orthanc that has read a film, whose patient has a name with markup in it, and a CT."""
+
+    pacs: Pacs
+    entries: dict[str, dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return f"{self.pacs.url}/ai/"
+
+
+def _named(file: Path, folder: Path, name: str) -> Path:
+    dataset = pydicom.dcmread(file)
+    dataset.PatientName, dataset.PatientID = name, "P-77"
+    renamed = folder / file.name
+    dataset.save_as(renamed)
+    return renamed
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory, synthetic: dict[str, list[Path]]) -> Iterator[Read]:
+    folder = tmp_path_factory.mktemp("page")
+    pacs = Pacs(folder / "pacs", stable_age=2)
+    try:
+        pacs.start()
+        film = _named(synthetic["xray"][0], folder, f"{MARKUP}^Jane")
+        pacs.upload([film, *synthetic["small_ct"]])
+        entries = {entry["modality"]: entry for entry in settled(pacs, 2).values()}
+        assert {entry["state"] for entry in entries.values()} == {"done"}, entries
+        yield Read(pacs=pacs, entries=entries)
+    finally:
+        pacs.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def window(browser: Browser) -> Iterator[Page]:
+    troubles: list[str] = []
+    page = opened(browser, troubles, viewport={"width": 1280, "height": 900})
+    yield page
+    page.context.close()
+    assert troubles == []
+
+
+def _rows(page: Page) -> Any:
+    return page.locator("table.worklist tbody tr")
+
+
+def test_the_worklist_tells_names_as_text(read: Read, window: Page) -> None:
+    window.goto(read.url)
+    expect(_rows(window)).to_have_count(2)
+    expect(window.locator("table.worklist")).to_contain_text(MARKUP)
+    assert window.locator("main script").count() == 0
+    window.goto(f"{read.url}#/series/{read.entries['xray']['series']}")
+    expect(window.locator("h1")).to_contain_text(MARKUP)
+
+
+def test_without_the_slash_the_page_is_found_too(read: Read, window: Page) -> None:
+    window.goto(read.url)
+    troubles: list[str] = []
+    page = opened(window.context.browser, troubles)
+    page.goto(f"{read.pacs.url}/ai#/models")
+    expect(page.locator("article.card").first).to_be_visible()
+    assert page.url == f"{read.url}#/models"
+    page.context.close()
+
+
+def test_by_keyboard_from_the_worklist_into_a_series_and_back(read: Read, window: Page) -> None:
+    window.goto(read.url)
+    expect(_rows(window)).to_have_count(2)
+    for _ in range(30):
+        window.keyboard.press("Tab")
+        if window.evaluate("document.activeElement.classList.contains('who')"):
+            break
+    first = window.evaluate("document.activeElement.getAttribute('href')")
+    window.keyboard.press("ArrowDown")
+    assert window.evaluate("document.activeElement.getAttribute('href')") != first
+    window.keyboard.press("ArrowUp")
+    window.keyboard.press("Enter")
+    expect(window.locator(".said section").first).to_be_visible()
+    window.keyboard.press("Tab")  # the content has the focus; its first link leads back
+    window.keyboard.press("Enter")
+    expect(_rows(window)).to_have_count(2)
+
+
+def test_filters_and_their_end(read: Read, window: Page) -> None:
+    window.goto(read.url)
+    expect(_rows(window)).to_have_count(2)
+    window.get_by_label("Modality").select_option("ct")
+    expect(_rows(window)).to_have_count(1)
+    window.get_by_label("State").select_option("failed")
+    expect(_rows(window)).to_have_count(0)
+    window.get_by_role("button", name="Clear").click()
+    expect(_rows(window)).to_have_count(2)
+    window.get_by_label("Patient name or ID").fill("jane")
+    expect(_rows(window)).to_have_count(1)
+    expect(_rows(window)).to_contain_text("X-ray")
+    window.get_by_label("Patient name or ID").fill("nobody at all")
+    expect(_rows(window)).to_have_count(0)
+
+
+def test_the_slices_of_a_ct_and_what_was_marked(read: Read, window: Page) -> None:
+    window.goto(f"{read.url}#/series/{read.entries['ct']['series']}")
+    canvas = window.locator(".viewer canvas")
+    window.wait_for_function(PAINTED)
+    expect(window.locator(".legend li")).to_have_count(3)
+    slider = window.get_by_label("Slice", exact=True)
+    before = window.locator(".viewer img").get_attribute("src")
+    slider.focus()
+    window.keyboard.press("ArrowRight")
+    expect(window.locator(".viewer img")).not_to_have_attribute("src", before or "")
+    window.get_by_label("Show what was marked").uncheck()
+    expect(canvas).to_be_hidden()
+    window.wait_for_function("document.querySelector('.viewer img').naturalWidth > 0")
+
+
+def test_what_is_said_of_a_series(read: Read, window: Page) -> None:
+    entry = read.entries["xray"]
+    window.goto(f"{read.url}#/series/{entry['series']}")
+    expect(window.locator(".films img")).to_have_count(2)
+    said = window.locator(".said")
+    expect(said).to_contain_text("of 100, positive from")
+    expect(said.get_by_role("link", name="PDF")).to_have_attribute(
+        "href", f"{read.pacs.url}/instances/{entry['outputs']['pdf']}/pdf"
+    )
+    expect(said).to_contain_text("xray-covid-lite0 2.")
+    expect(said.get_by_role("link", name="Open in Orthanc Explorer")).to_be_visible()
+
+
+def test_a_study_and_orthancs_own_explorer_that_leads_there(read: Read, window: Page) -> None:
+    series = read.entries["ct"]["series"]
+    study = read.pacs.get(f"/series/{series}/study")["ID"]
+    window.goto(f"{read.url}#/study/{study}")
+    expect(_rows(window)).to_have_count(1)
+    expect(window.locator("main")).to_contain_text("is not read")
+    for level, name, there in (("study", study, "table.worklist"), ("series", series, ".said section")):
+        window.goto(f"{read.pacs.url}/app/explorer.html#{level}?uuid={name}")
+        with window.context.expect_page() as opening:
+            window.locator(f"#chest-ai-{level}").click()
+        expect(opening.value.locator(there).first).to_be_visible()
+        assert opening.value.url == f"{read.url}#/{level}/{name}"
+        opening.value.close()
+
+
+def test_it_is_read_again_and_its_progress_is_seen(read: Read, window: Page) -> None:
+    window.goto(f"{read.url}#/series/{read.entries['ct']['series']}")
+    window.get_by_role("button", name="Read again").click()
+    expect(window.locator(".standing progress")).to_be_visible()
+    expect(window.get_by_role("button", name="Read again")).to_be_visible(timeout=120_000)
+    expect(window.locator(".standing .label")).not_to_have_text("Waiting", timeout=120_000)
+    settled(read.pacs, 2)
+
+
+def test_a_hidden_page_asks_for_nothing(read: Read, window: Page) -> None:
+    asked: list[str] = []
+    window.on("request", lambda request: asked.append(request.url) if "/ai/worklist" in request.url else None)
+    window.goto(read.url)
+    expect(_rows(window)).to_have_count(2)
+    window.evaluate("hide(true)")
+    window.wait_for_timeout(500)
+    before = len(asked)
+    window.wait_for_timeout(11_000)
+    assert len(asked) == before
+    window.evaluate("hide(false)")
+    window.wait_for_timeout(1_000)
+    assert len(asked) == before + 1
+
+
+def test_it_speaks_portuguese_and_remembers_that(read: Read, window: Page) -> None:
+    window.goto(read.url)
+    window.get_by_label("Language").select_option("pt")
+    expect(window.locator("h1")).to_have_text("Lista de trabalho")
+    assert window.evaluate("document.documentElement.lang") == "pt-BR"
+    window.reload()
+    expect(window.locator("h1")).to_have_text("Lista de trabalho")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason=f"axe-core is not in {AXE} (./run test fetches it)")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_keeps_anybody_out(read: Read, window: Page, theme: str, width: int) -> None:
+    """Contrast, names, roles and order by axe-core, in both themes, on a desk and on a phone."""
+    window.set_viewport_size({"width": width, "height": 844})
+    window.add_init_script(f"localStorage.setItem('chest-ai-theme', '{theme}')")
+    for place, there in (
+        ("", "table.worklist"),
+        (f"#/series/{read.entries['ct']['series']}", ".legend li"),
+        (f"#/series/{read.entries['xray']['series']}", ".films img"),
+        ("#/models", "article.card"),
+    ):
+        window.goto(read.url + place)
+        expect(window.locator(there).first).to_be_visible()
+        assert window.evaluate("document.documentElement.dataset.theme") == theme
+        assert violations(window) == [], place
+        wide = window.evaluate("document.documentElement.scrollWidth > innerWidth")
+        assert not wide, f"{place} is wider than {width}"

@@ -1,0 +1,205 @@
+"""The worklist: what is shown of a ledger, page by page, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from plugin.domain.kinds import State
+from plugin.queue.ledger import Ledger
+from plugin.queue.tables import SERIES
+from plugin.service import Service
+from plugin.settings import read_settings
+from plugin.web.access import Guard
+from plugin.web.routes import HttpRequest, respond
+from tests.fake_pacs import FakeOrthanc
+
+GUARD = Guard(any_host=False)
+OUTCOME: dict[str, Any] = {
+    "state": "done",
+    "verdict": {"accepted": True, "reasons": []},
+    "findings": {
+        "classifications": [
+            {
+                "model": "left-since",
+                "version": "1.0.0",
+                "projection": "axial",
+                "called": "COVID",
+                "positive": True,
+                "probabilities": {"COVID": 0.9, "NON-COVID": 0.1},
+                "thresholds": {"COVID": 0.5, "NON-COVID": 0.5},
+            }
+        ],
+        "lungs": {
+            "model": "lungs",
+            "right": {"volume_ml": 2000.0, "findings_ml": 100.0, "percent": 5.0},
+            "left": {"volume_ml": 1000.0, "findings_ml": 200.0, "percent": 20.0},
+            "both": {"volume_ml": 3000.0, "findings_ml": 300.0, "percent": 10.0},
+        },
+        "remarks": [{"code": "thick_slices", "severity": "warn", "message": "Slices are thick. " * 20}],
+    },
+    "answer": "marked",
+    "outputs": {"sr": "a" * 44, "seg": "b" * 44, "pdf": "c" * 44, "attention": None},
+    "models": [{"name": "m", "version": "1.0.0", "task": "classify", "sha256": "0" * 64, "provider": "CPU"}]
+    * 5,
+    "timings": {"decode": 1.0, "segment": 20.0},
+}
+
+
+def name(number: int) -> str:
+    """An id as Orthanc gives them."""
+    digits = f"{number:040x}"
+    return "-".join(digits[start : start + 8] for start in range(0, 40, 8))
+
+
+def entered(ledger: Ledger, rows: list[dict[str, Any]]) -> None:
+    """Put rows into the ledger as they are."""
+    usual = {"attempts": 0, "stored": [], "forced": False, "fence": 1, "noted_at": 1.0, "due_at": None}
+    usual |= {"outcome": None, "error": None}
+    with ledger._engine.begin() as connection:
+        connection.execute(sa.insert(SERIES), [usual | row for row in rows])
+
+
+@pytest.fixture
+def service(fake: FakeOrthanc, tmp_path: Path) -> Iterator[Service]:
+    """A service over a ledger, which reads nothing."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    service = Service(fake.pacs, read_settings({}), ledger_url=url, stable_age=1)
+    service.ledger = Ledger(url)
+    yield service
+    service.ledger.close()
+
+
+def ask(service: Service, **arguments: str) -> tuple[int, Any]:
+    return respond(service, GUARD, HttpRequest(method="GET", path="worklist", arguments=arguments))
+
+
+def shown(service: Service, **arguments: str) -> list[int]:
+    """The numbers of the series of a page."""
+    status, answer = ask(service, **arguments)
+    assert status == 200, answer
+    return [int(row["series"].replace("-", ""), 16) for row in answer["series"]]
+
+
+def test_the_latest_come_first_and_what_waits_stands_apart(service: Service) -> None:
+    assert service.ledger is not None
+    entered(
+        service.ledger,
+        [
+            {"series": name(1), "modality": "ct", "state": "done", "updated_at": 10.0},
+            {"series": name(2), "modality": "xray", "state": "rejected", "updated_at": 30.0},
+            {"series": name(3), "modality": "xray", "state": "failed", "updated_at": 20.0, "error": "why"},
+            {"series": name(4), "modality": "ct", "state": "waiting", "updated_at": 40.0},
+            {"series": name(5), "modality": "ct", "state": "waiting", "updated_at": 40.0, "due_at": 9.0},
+        ],
+    )
+    assert shown(service) == [2, 3, 1]
+    _, answer = ask(service)
+    assert [row["series"] for row in answer["waiting"]] == [name(5), name(4)]
+    assert answer["status"]["counts"]["waiting"] == 2
+    assert answer["series"][1]["error"] == "why"
+    assert shown(service, state="waiting") == [5, 4]
+    assert shown(service, modality="xray") == [2, 3]
+    assert shown(service, **{"from": "20", "to": "30"}) == [3]
+    assert shown(service, series=f"{name(1)},{name(2)},{name(99)}") == [2, 1]
+    assert shown(service, series="") == []
+
+
+def test_a_row_has_the_verdict_the_score_and_the_shares_and_no_patient(service: Service) -> None:
+    assert service.ledger is not None
+    entered(
+        service.ledger,
+        [{"series": name(1), "modality": "ct", "state": "done", "updated_at": 1.0, "outcome": OUTCOME}],
+    )
+    (row,) = ask(service)[1]["series"]
+    assert row["answer"] == "marked"
+    assert row["score"] == {"value": 0.9, "threshold": 0.5, "positive": True}
+    assert row["percent"] == {"right": 5.0, "left": 20.0, "both": 10.0}
+    assert row["outputs"]["seg"] == "b" * 44
+    assert not any("patient" in key.lower() for key in row)
+
+
+def test_pages_follow_each_other_without_a_gap(service: Service) -> None:
+    """Also where many series have the same time, and where new ones come in between."""
+    assert service.ledger is not None
+    rows = [
+        {"series": name(n), "modality": "ct", "state": "done", "updated_at": float(n // 7)} for n in range(50)
+    ]
+    entered(service.ledger, rows)
+    seen: list[int] = []
+    arguments = {"limit": "8"}
+    while True:
+        _, answer = ask(service, **arguments)
+        seen += [int(row["series"].replace("-", ""), 16) for row in answer["series"]]
+        if answer["next"] is None:
+            break
+        arguments["after"] = answer["next"]
+        new = {"series": name(1000 + len(seen)), "modality": "ct", "state": "done", "updated_at": 99.0}
+        entered(service.ledger, [new])
+    assert seen == list(range(49, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"limit": "0"}, "between 1 and 200"),
+        ({"limit": "201"}, "between 1 and 200"),
+        ({"state": "asleep"}, "state must be one of waiting"),
+        ({"modality": "mr"}, "modality must be one of xray, ct"),
+        ({"from": "yesterday"}, "from must be a number"),
+        ({"after": "here"}, "after must be"),
+    ],
+)
+def test_wrong_arguments_are_named(service: Service, arguments: dict[str, str], words: str) -> None:
+    status, answer = ask(service, **arguments)
+    assert status == 400
+    assert words in answer["error"]
+
+
+def test_without_a_ledger_the_status_says_why(fake: FakeOrthanc, tmp_path: Path) -> None:
+    service = Service(fake.pacs, read_settings({}), ledger_url="sqlite://", stable_age=1)
+    status, answer = ask(service)
+    assert (status, answer["series"], answer["next"]) == (200, [], None)
+    assert answer["status"]["state"] == "starting"
+
+
+def test_fifty_thousand_series_are_no_burden(service: Service) -> None:
+    """Every kind of page within 200 ms; the best of three, for other programs run here too."""
+    assert service.ledger is not None
+    states = [state.value for state in (State.DONE, State.DONE, State.REJECTED, State.FAILED)]
+    rows = [
+        {
+            "series": name(n * 7919),
+            "modality": "xray" if n % 3 else "ct",
+            "state": "waiting" if n % 1000 == 0 else states[n % 4],
+            "updated_at": 1e9 + n,
+            "outcome": OUTCOME,
+        }
+        for n in range(50_000)
+    ]
+    entered(service.ledger, rows)
+    middle = f"{1e9 + 25_000!r}_{name(25_000 * 7919)}"
+    rare = {"state": "waiting", "modality": "ct"}
+    several = ",".join(name(n * 7919) for n in range(0, 50_000, 500))
+    looks: list[dict[str, str]] = [
+        {},
+        {"after": middle},
+        rare,
+        {"state": "done"},
+        {"state": "done", "modality": "ct"},
+        {"state": "failed", "modality": "ct", "to": str(1e9 + 100)},
+        {"series": several},
+    ]
+    for look in looks:
+        taken = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            assert ask(service, **look)[0] == 200
+            taken.append(time.perf_counter() - begun)
+        assert min(taken) < 0.2, (look, taken)
+        print(f"{look if len(look) and 'series' not in look else list(look)}: {1000 * min(taken):.0f} ms")
