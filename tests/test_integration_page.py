@@ -30,6 +30,7 @@ MARKUP = "<script>alert(1)</script>"
 
 PAINTED = """() => {
     const canvas = document.querySelector('.viewer canvas');
+    if (canvas === null) return false;
     const all = [0, 0, canvas.width, canvas.height];
     return canvas.width > 0 && canvas.getContext('2d').getImageData(...all).data.some((value) => value > 0);
 }"""

@@ -30,6 +30,7 @@ class KeptRemark(_Kept):
     code: str
     severity: str
     message: str
+    values: tuple[tuple[str, str], ...] = ()
 
 
 class KeptVerdict(_Kept):

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { thumbnail } from "./pictures.js";
 import { scoreBar, verdict } from "./verdict.js";
-import { dicomDate, percent, person, t, when } from "./words.js";
+import { dicomDate, percent, person, remark, t, when } from "./words.js";
 
 /** Series as rows of a table. `studies`: what Orthanc tells of them. */
 export function table(series, studies) {
@@ -31,7 +31,8 @@ function row(one, studies) {
 }
 
 function reason(one) {
-  const said = one.state === "failed" ? one.error : one.reasons.find((r) => r.severity === "reject")?.message;
+  const refused = one.state === "rejected" && one.reasons.find((kind) => kind.severity === "reject");
+  const said = one.state === "failed" ? one.error : refused && remark(refused);
   return said ? h("span", { class: "why" }, said) : null;
 }
 

@@ -76,10 +76,12 @@ export function person(name) {
   return [family, given].filter((part) => part).join(", ");
 }
 
-/** A remark as a sentence, its own words beside a translation. */
+/** A remark as a sentence; in its own words where the language has none, or lacks a value. */
 export function remark(said) {
-  const key = `remark.${said.code}`;
-  const own = said.message.replace(/\.$/, "");
-  const sentence = known(key) ? `${t(key)} (${own})` : own;
+  const values = (said.values ?? []).map(([name, value]) => [name, localised(value)]);
+  const words = known(`remark.${said.code}`) ? t(`remark.${said.code}`, Object.fromEntries(values)) : said.message;
+  const sentence = (/\{\w+\}/.test(words) ? said.message : words).replace(/\.$/, "");
   return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`;
 }
+
+const localised = (value) => (language === "pt" && /^-?\d+\.\d+$/.test(value) ? value.replace(".", ",") : value);
