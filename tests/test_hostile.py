@@ -32,7 +32,7 @@ FILM_MIB = 256 + (32 * PIXELS >> 20)
         ("jpeg_2000_components", "inconsistent_pixels: the compressed pixel data has 16384 comp", 16, 128),
         ("jp2_decoy", "inconsistent_pixels: the compressed pixel data is (16000, 16000)", 16, 128),
         ("jpeg_2000_precincts", "undecodable: the pixel data (JPEG 2000", 16, FILM_MIB + 128),
-        ("film_of_16384", "many_pixels: 16384 x 16384 pixels: at most 6144 x 6144", 16, 128),
+        ("film_of_16384", "many_pixels: the image has 16384 x 16384 pixels: at most 6144 x 6144", 16, 128),
         ("jpeg_ls_run", "read", 256, FILM_MIB),
         ("largest_film", "read", 256, FILM_MIB),
         ("deflated", "too_large: reading the file takes more than", 16, 384),

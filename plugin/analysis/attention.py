@@ -23,7 +23,7 @@ stands out on clear pictures."""
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionMap:
-    """What speaks for a finding, over a picture.
+    """The evidence for a finding, over a picture.
 
     ``shades``: float32 (rows, columns) in [0, 1], 0 outside the body, NaN where the network did not look.
     ``outside``: the share (0 to 1) of all shades that lay outside the body and was left out; ``located``:

@@ -1,4 +1,4 @@
-"""What a body part in a header means for a chest reader, in the languages that devices are set to.
+"""Which region of the body a header names, in the languages that devices are set to.
 
 Body Part Examined (0018,0015) is a free choice of the device: defined terms, local words, cut words. So
 only what names the chest, or clearly another part, is decided here; anything else is left open.
@@ -16,7 +16,7 @@ from plugin.dicom import headers
 
 
 class Region(Enum):
-    """What a body part is to a chest reader."""
+    """The region of the body that a header names."""
 
     CHEST = "chest"
     OTHER = "other"

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, checked before a decoder believes it.
+"""The header of a compressed frame, checked before a decoder relies on it.
 
 Decoders take size, components and precision from the compressed data, whatever the header says. What
 cannot be one grey image of the declared size is refused here, at the very bytes at which the decoder

@@ -1,4 +1,4 @@
-"""One DICOM file as what is made of it: its header, a CT slice in HU, a film for display.
+"""What is read from one DICOM file: its header, a CT slice in HU, a film for display.
 
 Called in the helper's process (:mod:`plugin.dicom.helper`), under its limits of memory and time.
 """

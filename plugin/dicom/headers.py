@@ -1,4 +1,4 @@
-"""Attributes of a DICOM header read so that a broken or missing value is simply absent.
+"""Attributes of a DICOM header. A broken value counts as missing.
 
 What devices write is often not what the standard asks. The rules and the geometry only ever see clean
 text and finite numbers from here; a value that cannot be read counts as missing (and is logged once).

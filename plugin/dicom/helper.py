@@ -1,4 +1,4 @@
-"""A process of its own for whatever a DICOM file can do to its reader.
+"""DICOM files are read in a process of their own, so that a bad one can harm nothing else.
 
 Parsing, inflating and decoding happen in a helper, a plain Python beside Orthanc, under limits that the
 kernel enforces and no file can lift: memory (RLIMIT_AS), set anew for every file by what an image of its

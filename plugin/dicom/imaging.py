@@ -1,4 +1,4 @@
-"""Instances to arrays with geometry: the one place where pixel data is read."""
+"""From instances to arrays with geometry: all pixel data is read here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored pixel data to numbers with a meaning: decoding, padding, Hounsfield units.
+"""From stored pixel data to meaningful numbers: decoding, padding, Hounsfield units.
 
 What is not one grey image of the declared size is refused here with an
 :class:`~plugin.domain.errors.ImagingError`, before a decoder spends memory on it.

@@ -105,7 +105,7 @@ def attention(
     classes: Sequence[ClassProbability],
     body: npt.NDArray[np.bool_],
 ) -> AttentionMap | None:
-    """What speaks for a classifier's finding, over a picture of the shape of ``body``; None where the
+    """A classifier's evidence for its finding, over a picture of the shape of ``body``; None where the
     network does not tell."""
     evidence = model.evidence(prediction)
     output = model.card.output("attention")

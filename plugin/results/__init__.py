@@ -1,1 +1,1 @@
-"""What was found, and the DICOM objects that say it: SR, SEG, PDF, attention map."""
+"""The DICOM objects that report what was found: SR, SEG, PDF, attention map, key images."""

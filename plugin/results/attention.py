@@ -1,15 +1,15 @@
-"""How to read a map of what speaks for a finding, in words."""
+"""The words that explain the colours over a picture."""
 
 from __future__ import annotations
 
 from plugin.results.texts import Texts
 
 _TOLD = 0.01
-"""From this share of the evidence on it is told how much lay outside the body."""
+"""Evidence outside the body is mentioned from this share on."""
 
 
 def caption(texts: Texts, *, outside: float, located: bool, unseen: bool) -> str:
-    """The map's scale, what is not shown of it, and that it is no location unless it was measured to be one.
+    """What the colours mean, what is not shown, and that they do not locate disease unless that was measured.
 
     ``outside``: the share (0 to 1) of the evidence that lay outside the body; ``unseen``: whether the
     network saw only part of the picture.

@@ -1,4 +1,4 @@
-"""Values of source headers, read and cleaned where they break the rules of their representation.
+"""Values of source headers, cleaned where they break the rules of their value representation.
 
 DICOM PS3.5 Section 6.2: a result has to be valid whatever it was made from.
 """

@@ -122,7 +122,7 @@ def own(value: str, meaning: str) -> CodedConcept:
 
 
 def coding_schemes() -> list[CodingSchemeIdentificationItem]:
-    """Says what our private scheme is (Coding Scheme Identification Sequence, PS3.3 C.12.1.1.1)."""
+    """What our private scheme is (Coding Scheme Identification Sequence, PS3.3 C.12.1.1.1)."""
     return [
         CodingSchemeIdentificationItem(
             designator=SCHEME,

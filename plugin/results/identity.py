@@ -1,4 +1,4 @@
-"""Who a result is: UIDs derived from what it was made of, and the moment it is dated.
+"""What identifies a result: UIDs derived from all that shaped it, and its date.
 
 The same reading of the same series gives the same SOP Instance UIDs, so that storing a result twice stores
 one object (DICOM PS3.5 Section B.2: UUID-derived UIDs under 2.25).

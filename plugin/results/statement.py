@@ -1,4 +1,4 @@
-"""What the findings come to: the one answer that a headline gives, before it is put into words.
+"""The one answer that the findings amount to, before it is put into words.
 
 Where a network outlines opacities, what it marks is the answer, and the classifiers agree with it or do
 not: the outlines are the firmer evidence. Without outlines the classifiers are the answer.
@@ -25,7 +25,7 @@ _ONLY = 0.99
 
 
 class Tone(StrEnum):
-    """How an answer is to be taken."""
+    """How serious an answer is."""
 
     CALM = "calm"
     NOTICE = "notice"
@@ -33,7 +33,7 @@ class Tone(StrEnum):
 
 
 class Answer(StrEnum):
-    """What the findings come to."""
+    """What the findings amount to."""
 
     REJECTED = "rejected"
     """The series was not read."""
@@ -72,7 +72,7 @@ class Statement:
 
 
 def state(findings: Findings) -> Statement:
-    """What the findings of a series come to."""
+    """What the findings of a series amount to."""
     said = findings.classifications
     positive = sum(classification.positive for classification in said)
     answer = _answer(findings)

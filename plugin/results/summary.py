@@ -1,4 +1,4 @@
-"""What was found in a few sentences, the same in the SR and on the PDF.
+"""What was found, in a few sentences: the same in the SR and on the PDF.
 
 In the order in which a radiologist asks: the opacities, what the classifiers make of them, what cannot be
 told, and how good the networks were where they were measured.
@@ -30,7 +30,7 @@ _MARKS = {Answer.MARKED, Answer.FEW_MARKED, Answer.NONE_MARKED}
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Where an earlier result is written: the four UIDs that a reference to its Structured Report needs."""
+    """The Structured Report of an earlier result, by the four UIDs that a reference to it needs."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -55,7 +55,7 @@ class Earlier:
 
 
 def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
-    """The answer in one line, without a full stop, and how it is to be taken."""
+    """The answer in one line, without a full stop, and how serious it is."""
     said = state(findings)
     words = _answer_words(said, findings, texts)
     if findings.lungs is not None and said.classifiers:
@@ -82,8 +82,8 @@ def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
 
 
 def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
-    """What the findings do not tell, and how they compare with earlier ones; without the headline and the
-    numbers, which stand beside it. Empty for a rejected series."""
+    """What the findings cannot tell, and how they compare with earlier ones. The headline and the numbers
+    stand beside it. Empty for a rejected series."""
     if rejected(findings):
         return ""
     parts = [texts(f"untold.{key}", band=texts.number(100 * BORDERLINE)) for key in _untold(findings)]
@@ -93,7 +93,7 @@ def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
 
 
 def measured(findings: Findings, texts: Texts) -> list[str]:
-    """How good each network was where it was measured, a sentence each; those without figures say so."""
+    """How good each network was when it was measured, a sentence for each."""
     return [
         texts("measured.of", model=algorithm.name, figures=performance(algorithm, texts))
         for algorithm in findings.algorithms
@@ -101,7 +101,7 @@ def measured(findings: Findings, texts: Texts) -> list[str]:
 
 
 def noted(findings: Findings) -> list[Remark]:
-    """The remarks to be noted: without those that the results say anyway, as what was found."""
+    """The remarks to be noted, without those that the results already make."""
     if rejected(findings):
         return list(findings.remarks)
     return [remark for remark in findings.remarks if remark.code not in _SAID_ANYWAY]
@@ -242,7 +242,7 @@ def _without_lungs(findings: Findings) -> str:
 
 
 def _untold(findings: Findings) -> list[str]:
-    """What a reader has to know that the findings do not tell, by the names of the sentences."""
+    """The sentences, by name, on what the findings cannot tell."""
     said = state(findings)
     seen = said.answer in {Answer.MARKED, Answer.SUSPECTED, Answer.BORDERLINE}
     keys = []

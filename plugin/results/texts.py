@@ -1,4 +1,4 @@
-"""The words of the reports, from the one file of texts beside this module, in the site's language."""
+"""The words of the reports in the site's language, from the file of texts beside this module."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Texts:
         return value.replace(".", ",") if self.language == "pt" and _NUMBER.fullmatch(value) else value
 
     def percent(self, value: float, digits: int = 0) -> str:
-        """A percentage (0 to 100) with its sign; a small share is never shown as none, nor all but all."""
+        """A percentage (0 to 100) with its sign. A small share is never shown as 0 %, a large one never as 100 %."""
         least = 10.0**-digits
         if 0 < value < least:
             return f"< {self.number(least, digits)} %"
@@ -80,7 +80,7 @@ class Texts:
         return f"+{text}" if value > 0 else f"\N{EN DASH}{text}"
 
     def volume(self, millilitres: float) -> str:
-        """A volume in mL as a whole number, below 10 mL with a decimal; a little is never shown as none."""
+        """A volume in mL as a whole number, below 10 mL with a decimal; a small one is never shown as 0."""
         if 0 < millilitres < 0.1:
             return f"< {self.number(0.1, 1)}"
         return self.number(millilitres, 1 if 0 < millilitres < 10 else 0)

@@ -1,4 +1,4 @@
-"""What speaks for a classifier's finding, as colour over the picture it read, and how to read the colours."""
+"""A classifier's evidence as colour over the picture that it read, and what the colours mean."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EDGES = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionAttention:
-    """What a CT classifier read and what there spoke for its finding, both as displayed.
+    """The picture that a CT classifier read, and its evidence for the finding, both as displayed.
 
     ``projection``: ``axial`` (rows towards posterior, columns towards the patient's left) or
     ``sagittal`` (rows from head to feet, columns towards posterior). ``picture``: float32 (rows,
@@ -104,7 +104,7 @@ def over(
 
 
 def ramp(page: Page, x: float, y: float, texts: Texts) -> None:
-    """The colours from little to much, as they look over a middle grey."""
+    """The colours from weak to strong, as they look over a middle grey."""
     values = np.repeat(np.linspace(0, 1, 200, dtype=np.float32)[None], 12, axis=0)
     colours = pic.heat_over(np.full_like(values, 0.5), values)
     page.put(x, y, texts("pdf.little"), size=_WORDS_SIZE, colour=QUIET, width=11)

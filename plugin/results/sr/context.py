@@ -41,7 +41,7 @@ Group: TypeAlias = (
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every group needs to know besides what it says."""
+    """What every group needs to know."""
 
     identity: Identity
     label: SeriesLabel

@@ -1,4 +1,4 @@
-"""Where to look: outlines on source images of what was really found and measured there.
+"""Outlines, on the source images, of what was found and measured there.
 
 On a CT each lung and the largest separate opacities, each on the slice where most of it is seen. On an X-ray
 the parts of a map that was measured to locate opacities. What has no place that was measured has no outline:
@@ -101,7 +101,7 @@ def ct_regions(
 
 
 def xray_regions(*, image: XrayImage, shades: npt.NDArray[np.float32]) -> Regions:
-    """The outlines of where a map that locates opacities shows any: their borders are those of its colours.
+    """Outlines of where a map that locates opacities shows any: the borders of its colours.
 
     ``shades``: float32, the picture's shape, in [0, 1], 0 outside the body, NaN where the network saw none.
     """
