@@ -60,7 +60,7 @@ class Texts:
         return value.replace(".", ",") if self.language == "pt" and _NUMBER.fullmatch(value) else value
 
     def percent(self, value: float, digits: int = 0) -> str:
-        """A percentage (0 to 100) with its sign. A small share is never shown as 0 %, a large one never as 100 %."""
+        """A percentage (0 to 100) with its sign. A small one is never shown as 0 %, a large one as 100 %."""
         least = 10.0**-digits
         if 0 < value < least:
             return f"< {self.number(least, digits)} %"
