@@ -1,12 +1,17 @@
-"""``python -m export train|evaluate|onnx|precision <model> ...``: train, measure and export networks."""
+"""``python -m export train|evaluate|onnx|precision <model> ...``: train, measure and export networks.
+
+``python -m export publish`` puts them into a channel for hospitals (see ``export.publish``).
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import re
+import sys
 from pathlib import Path
 
+from export import publish
 from export.measured import read_measured, table, write_measured
 from export.models import Model, models
 from export.paths import ONNX_MODELS, REPOSITORY
@@ -59,6 +64,9 @@ def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
 
 def main() -> None:
     """The command line. Exits with 2 where a model is unknown."""
+    if sys.argv[1:2] == ["publish"]:
+        publish.main(sys.argv[2:])
+        return
     known = models()
     parser = argparse.ArgumentParser(prog="./run export", description=__doc__)
     parser.add_argument("command", choices=("train", "evaluate", "onnx", "precision"))

@@ -30,6 +30,7 @@ from plugin.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from plugin.pacs import Pacs
+    from plugin.updates.updater import Updater
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Service:
         self.ledger: Ledger | None = None
         self.intake: Intake | None = None
         self.lineup = Lineup()
+        self.updates: Updater | None = None
         self._ledger_url = ledger_url
         self._stable_age = stable_age
         self._recovery: Recovery | None = None
@@ -85,6 +87,8 @@ class Service:
         self._wake.set()
         with self._starting:  # from here on no worker starts any more
             worker = self._worker
+        if self.updates is not None:
+            self.updates.stop(_STOP_SECONDS)
         ended = worker is None or worker.stop(_STOP_SECONDS)
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
@@ -136,8 +140,12 @@ class Service:
         return self._worker.running if self._worker else []
 
     def cards(self) -> list[dict[str, Any]]:
-        """``GET /ai/models``: the cards of the models in use."""
-        return [public_card(model.card) | {"provider": model.provider} for model in self.lineup.models]
+        """``GET /ai/models``: the cards of the models in use, and what is known of newer versions."""
+        told = self.updates.told if self.updates is not None else lambda _name: None
+        return [
+            public_card(model.card) | {"provider": model.provider, "update": told(model.card.name)}
+            for model in self.lineup.models
+        ]
 
     def _modalities(self) -> dict[str, str]:
         off = self.settings.switched_off
@@ -150,6 +158,8 @@ class Service:
             return "starting", self._awaited
         trouble = self._worker.trouble
         problems = [*self.lineup.problems]
+        if self.updates is not None and self.updates.problem is not None:
+            problems.append(self.updates.problem)
         if trouble is not None:
             problems.append(f"the ledger cannot be written: {trouble}; it is tried again until it can")
         if self._trouble is not None:
@@ -175,13 +185,29 @@ class Service:
             self._wake.clear()
 
     def _load_models(self) -> bool:
-        self.lineup = load_lineup(self.settings)
+        if self.settings.models.channel:
+            # Only here, so that a site without a channel needs nothing of what checks signatures.
+            from plugin.updates.updater import Updater
+
+            self.updates = Updater(
+                self.settings,
+                lineup=lambda: self.lineup,
+                exchange=self._exchange,
+                busy=lambda: bool(self.running()),
+            )
+        self.lineup = load_lineup(self.settings, self.updates.installed if self.updates else {})
         if not self.lineup.models:
             self._disabled = "; ".join(self.lineup.problems) or "the settings choose no models"
             return False
         for problem in self.lineup.problems:
             log.warning("%s", problem)
         return True
+
+    def _exchange(self) -> None:
+        """Read with the versions that are installed now, from the next series on."""
+        self.lineup = load_lineup(self.settings, self.updates.installed if self.updates else {})
+        if self._worker is not None:
+            self._worker.use(self.lineup)
 
     def _open_ledger(self) -> Ledger | None:
         """The ledger, as soon as its database answers; None where Orthanc stops before.
@@ -242,6 +268,8 @@ class Service:
             if not self._stop.is_set():
                 self._worker = Worker(self.pacs, ledger, self.lineup, self.settings)
                 self._worker.start()
+                if self.updates is not None:
+                    self.updates.start(self.pacs, ledger)
 
     def _look(self) -> None:
         if self.intake is None or self._worker is None or self.ledger is None or self._stop.is_set():

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -17,6 +17,9 @@ from demo.send import c_store, read_header
 from demo.server import ORTHANC, ROOT, OrthancServer
 from tests.fake_pacs import FakeOrthanc
 from tests.postgres import PostgresServer, binaries
+
+if TYPE_CHECKING:
+    from tests.hospital import Site
 
 DATA = Path(os.environ.get("CHEST_AI_DATA", ROOT.parent / "shared" / "data"))
 
@@ -122,6 +125,23 @@ def postgres() -> Iterator[PostgresServer]:
     server.start()
     yield server
     server.remove()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Makes a hospital with a channel of models and settings of its own; its server ends with the test."""
+    from tests.hospital import Site as Hospital
+
+    made: list[Site] = []
+
+    def make(**choice: Any) -> Site:
+        made.append(Hospital(tmp_path, **choice))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
+        one.server.server_close()
 
 
 _FAILED = pytest.StashKey[bool]()

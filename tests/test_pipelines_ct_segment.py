@@ -27,26 +27,28 @@ NARROW = [(FINDINGS, 220.0, 3000.0)]
 BROAD = [(LUNG, -2000.0, -400.0), (FINDINGS, 220.0, 3000.0)]
 
 
-def _hu(points: Points) -> np.ndarray:
+def _hu(points: Points, solid: int) -> np.ndarray:
     hu = np.full(points.shape[:-1], TISSUE, dtype=np.int16)
     for x in (-55.0, 60.0):
         hu[(((points - [x, 0, 95]) / [42, 55, 80]) ** 2).sum(axis=-1) <= 1] = AIR
-    hu[((points - CENTRE) ** 2).sum(axis=-1) <= RADIUS**2] = SOLID
+    hu[((points - CENTRE) ** 2).sum(axis=-1) <= RADIUS**2] = solid
     return hu
 
 
 def phantom(positions: np.ndarray, degrees: float = 0.0) -> CtVolume:
     """The phantom as the plugin reads it from slices that lean in the patient."""
-    files = _files(positions, degrees)
+    files = phantom_files(positions, degrees)
     return read_ct(files, read_instances(files))
 
 
-def _files(positions: np.ndarray, degrees: float) -> MemorySource:
+def phantom_files(
+    positions: np.ndarray, degrees: float = 0.0, *, series: str = "1.2.3.4", solid: int = SOLID
+) -> MemorySource:
     """The phantom cut into slices at these distances along a normal that leans in the patient."""
     lean = np.deg2rad(degrees)
     row, column = np.array([np.cos(lean), 0, np.sin(lean)]), np.array([0.0, 1, 0])
     normal = np.cross(row, column)
-    series = []
+    slices = []
     for along in positions:
         offset = along * normal
         (dataset,) = ct_series(
@@ -55,14 +57,14 @@ def _files(positions: np.ndarray, degrees: float) -> MemorySource:
             positions=[0.0],
             shape=(80, 130),
             spacing=(1.7, 1.9),
-            hu=lambda points, offset=offset: _hu(points + offset),
+            hu=lambda points, offset=offset: _hu(points + offset, solid),
             StudyInstanceUID="1.2.3",
-            SeriesInstanceUID="1.2.3.4",
+            SeriesInstanceUID=series,
             FrameOfReferenceUID="1.2.3.5",
         )
         dataset.ImagePositionPatient = [float(v) for v in np.array(dataset.ImagePositionPatient) + offset]
-        series.append(dataset)
-    return source(*series)
+        slices.append(dataset)
+    return source(*slices)
 
 
 UNEVEN = np.cumsum(np.r_[0.0, np.tile([2.0, 3.0, 2.5], 25)])
@@ -186,7 +188,7 @@ def test_without_lungs_there_is_nothing_to_read(models: dict[str, Path]) -> None
 def test_a_reading_by_both_has_the_first_ones_masks_and_tells_the_second(models: dict[str, Path]) -> None:
     settings = read_settings({"ChestAI": {"Ct": {"MinPixels": 64}}})
     request = Request(
-        source=_files(np.arange(0, 190, 2.5), 7.0),
+        source=phantom_files(np.arange(0, 190, 2.5), 7.0),
         identity=IDENTITY,
         lineup=lineup(models["volumes"], models["slices"]),
         settings=settings,

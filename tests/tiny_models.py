@@ -31,6 +31,7 @@ def write_segmenter(
     shape: Sequence[int],
     bands: Sequence[tuple[dict[str, str], float, float]],
     volume: dict[str, Any] | None = None,
+    version: str = "1.0.0",
 ) -> Path:
     """A segmenter: each class is where HU lie between two values. Returns its folder."""
     own = folder / name
@@ -41,7 +42,7 @@ def write_segmenter(
     values = session.run(None, {"image": picture})[0].ravel()[:4]
     card = {
         "name": name,
-        "version": "1.0.0",
+        "version": version,
         "title": "Thresholds",
         "task": "segment",
         "modality": "ct",

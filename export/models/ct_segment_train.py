@@ -109,8 +109,9 @@ class Trainer:
         loss = self.lost(answer, batch.target.to(self.device), batch.known.to(self.device))
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        if torch.isfinite(norm):  # bfloat16 overflows now and then: such a step teaches nothing
+            self.optimiser.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return float(loss.detach())

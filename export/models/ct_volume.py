@@ -159,7 +159,7 @@ MODELS = (
         spacing=(2.5, 2.0, 2.0),
         patch=(32, 96, 128),
         margin=10.0,
-        plan=Plan(steps=450, batch=1, rate=2e-3, warmup=40, average=0.99, save_every=10),
+        plan=Plan(steps=320, batch=1, rate=1.5e-3, warmup=30, average=0.99, save_every=10),
         default_rank=30,
         folds=(0,),
     ),

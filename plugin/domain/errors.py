@@ -7,6 +7,10 @@ from typing import ClassVar
 from plugin.domain.kinds import RemarkCode
 
 
+class Refused(Exception):
+    """Why a request for another version of a model cannot be met."""
+
+
 class NotHeld(Exception):
     """What Orthanc does not hold (any more)."""
 

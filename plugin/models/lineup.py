@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 
-from plugin.domain.errors import ModelError
+from plugin.domain.errors import ModelError, first_line
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, read_cards
+from plugin.models.cards import Card, read_card, read_cards
 from plugin.models.loading import load_models, with_thresholds
 from plugin.models.network import Model
 from plugin.models.session import CUDA, why_no_cuda
@@ -74,25 +76,39 @@ class Lineup:
         return tuple(model for model in self.models if model.card.modality == modality)
 
 
-def load_lineup(settings: Settings) -> Lineup:
+def load_lineup(settings: Settings, installed: Mapping[str, Path] = MappingProxyType({})) -> Lineup:
     """Choose and load the models that the settings ask for; what fails is left out and said.
 
+    ``installed``: folders of other versions, by the name of the model whose place they take; where one fails,
+    the model of the model folder goes on.
     Raises SettingsError where the settings name models or classes that the cards do not have.
     """
     cards, broken = read_cards(settings.models_folder)
+    folders = {name: settings.models_folder / name for name in cards}
+    unusable: list[str] = []
+    for name, folder in installed.items():
+        try:
+            if name in cards:
+                cards[name], folders[name] = read_card(folder), folder
+        except (OSError, ValueError) as error:
+            unusable.append(f"model {name}, installed from the channel: {first_line(error)}")
     wanted, missing = _choose(settings, cards, broken)
     wanted[_CT_LUNGS], without = _lungs(wanted[CT_SEGMENTATION], cards)
     in_use = list(dict.fromkeys(name for names in wanted.values() for name in names))
     _check_thresholds(settings.thresholds, [cards[name] for name in in_use], broken)
     models, failures = load_models(
-        settings.models_folder,
-        names=in_use,
+        {name: folders[name] for name in in_use},
         thresholds=settings.thresholds,
         provider=settings.provider,
         threads=settings.inference_threads,
     )
+    if failed := [name for name in in_use if name in installed and name not in models]:
+        others = {name: folder for name, folder in installed.items() if name not in failed}
+        lineup = load_lineup(settings, others)
+        return replace(lineup, load_problems=(*lineup.load_problems, *failures))
     loaded = {role: tuple(models[n] for n in names if n in models) for role, names in wanted.items()}
-    problems = [f"model {name}: {why}" for name, why in broken.items()] + missing + without + failures
+    problems = [f"model {name}: {why}" for name, why in broken.items()]
+    problems += unusable + missing + without + failures
     if settings.provider == "cuda":
         problems += _without_cuda(models.values())
     return Lineup(
@@ -103,6 +119,15 @@ def load_lineup(settings: Settings) -> Lineup:
         ct_beside=loaded[CT_SEGMENTATION][1:],
         ct_lungs=next(iter(loaded[_CT_LUNGS]), None),
         load_problems=tuple(problems),
+    )
+
+
+def same_role(one: Card, other: Card) -> bool:
+    """Whether a model can take the place of another: made for the same, and asked for the same."""
+    return (
+        all(role.fits(one) == role.fits(other) for role in ROLES)
+        and one.needs_lungs == other.needs_lungs
+        and {c.name for c in one.logits.classes} == {c.name for c in other.logits.classes}
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +18,20 @@ log = logging.getLogger(__name__)
 
 
 def load_models(
-    folder: Path,
+    folders: Mapping[str, Path],
     *,
-    names: Iterable[str],
     thresholds: Mapping[str, Mapping[str, float]],
     provider: str,
     threads: int,
 ) -> tuple[dict[str, Model], list[str]]:
-    """Load the named models of a folder; those that fail are left out and their reasons returned."""
+    """Load the models of these folders by their names; those that fail are left out and told."""
     providers = available_providers(provider)
     models: dict[str, Model] = {}
     problems: list[str] = []
-    for name in dict.fromkeys(names):
+    for name, folder in folders.items():
         try:
             models[name] = load_model(
-                folder / name,
+                folder,
                 thresholds=thresholds.get(name, {}),
                 providers=providers,
                 threads=threads,

@@ -57,6 +57,10 @@ class Reader:
         self._labelling = Labelling(pacs, ledger, settings.labels)
         self._running: dict[str, Any] | None = None
 
+    def use(self, lineup: Lineup) -> None:
+        """Read with other models from the next series on."""
+        self._lineup = lineup
+
     @property
     def running(self) -> list[dict[str, Any]]:
         """What is being read now: series, stage, progress 0 to 1."""

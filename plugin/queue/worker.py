@@ -44,6 +44,10 @@ class Worker:
         """Why the ledger cannot be used, while the worker waits for it."""
         return self._ledger.trouble
 
+    def use(self, lineup: Lineup) -> None:
+        """Read with other models from the next series on."""
+        self._reader.use(lineup)
+
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()

@@ -10,6 +10,7 @@ from typing import Any
 from plugin.service import Service
 from plugin.web.access import Guard
 from plugin.web.http import HttpError, HttpRequest
+from plugin.web.models import back, install, models
 from plugin.web.series import run, series, series_list
 from plugin.web.session import session
 from plugin.web.studies import run_study, study
@@ -56,17 +57,17 @@ def _status(service: Service, _request: HttpRequest) -> Any:
     return service.status()
 
 
-def _models(service: Service, _request: HttpRequest) -> Any:
-    return service.cards()
-
-
 Handler = Callable[..., Any]
 
 _ID = "([0-9a-f-]{44})"
+_NAME = "([a-z0-9-]{2,63})"
 
 _ROUTES: tuple[tuple[str, dict[str, Handler]], ...] = (
     (r"status", {"GET": _status}),
-    (r"models", {"GET": _models}),
+    (r"models", {"GET": models}),
+    (rf"models/{_NAME}/install", {"POST": install}),
+    (rf"models/{_NAME}/install/(\d{{1,6}}\.\d{{1,6}}\.\d{{1,6}})", {"POST": install}),
+    (rf"models/{_NAME}/back", {"POST": back}),
     (r"session", {"GET": session}),
     (r"worklist", {"GET": worklist}),
     (r"series", {"GET": series_list}),
