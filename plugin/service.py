@@ -195,7 +195,7 @@ class Service:
                 exchange=self._exchange,
                 busy=lambda: bool(self.running()),
             )
-        self.lineup = load_lineup(self.settings, self.updates.installed if self.updates else {})
+        self.lineup = self._chosen()
         if not self.lineup.models:
             self._disabled = "; ".join(self.lineup.problems) or "the settings choose no models"
             return False
@@ -203,9 +203,14 @@ class Service:
             log.warning("%s", problem)
         return True
 
+    def _chosen(self) -> Lineup:
+        if self.updates is None:
+            return load_lineup(self.settings)
+        return load_lineup(self.settings, self.updates.installed)
+
     def _exchange(self) -> None:
         """Read with the versions that are installed now, from the next series on."""
-        self.lineup = load_lineup(self.settings, self.updates.installed if self.updates else {})
+        self.lineup = self._chosen()
         if self._worker is not None:
             self._worker.use(self.lineup)
 
