@@ -18,6 +18,7 @@ callback, since Orthanc takes one of each kind.
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,7 @@ def register(site_on_change: OnChange | None = None) -> None:
 
 
 def _find_packages() -> None:
-    """Put the package and the virtual environment beside it, if there is one, on the path.
+    """Put the package and the virtual environments beside it, as far as they exist, on the path.
 
     Orthanc has put the folder of this script itself on the path, where ``settings`` or ``models`` would
     hide other packages' modules: it is taken off.
@@ -74,7 +75,8 @@ def _find_packages() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     own = str(ROOT / "plugin")
     sys.path[:] = [entry for entry in sys.path if entry != own]
-    for folder in (ROOT / ".venv" / "lib" / version / "site-packages", ROOT):
+    environments = [ROOT / name / "lib" / version / "site-packages" for name in (".venv-worker", ".venv")]
+    for folder in (*environments, ROOT):
         if folder.is_dir() and str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
 
@@ -108,6 +110,7 @@ def _build() -> tuple[Any, Callable[..., None]]:
         settings,
         ledger_url=settings.ledger or pacs.ledger_url(configuration),
         stable_age=float(configuration.get("StableAge", 60)),
+        name=f"{socket.gethostname()}:{configuration.get('HttpPort', 8042)}",
     )
     hosts = {name.lower() for name in settings.allowed_hosts}
     guard = Guard(any_host=asks_for_passwords(configuration), hosts=hosts)

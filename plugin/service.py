@@ -6,7 +6,6 @@ import itertools
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,21 +14,22 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from plugin import __version__
 from plugin.domain.kinds import Modality, State
+from plugin.domain.pacs import OwnPacs
 from plugin.models.cards import public_card
 from plugin.models.lineup import Lineup, load_lineup
-from plugin.queue.database import Unavailable, reason, set_aside
+from plugin.queue.database import Unavailable, reason
+from plugin.queue.engine import Engine, make_engine
 from plugin.queue.filing import Filing
 from plugin.queue.intake import Intake
+from plugin.queue.leases import EMBEDDED
 from plugin.queue.ledger import Ledger
+from plugin.queue.opening import open_ledger
 from plugin.queue.reader import step_back
-from plugin.queue.recipe import recipe
 from plugin.queue.recovery import Recovery
-from plugin.queue.schema import LedgerError, UnusableLedger
-from plugin.queue.worker import Worker
+from plugin.queue.schema import LedgerError
 from plugin.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from plugin.pacs import Pacs
     from plugin.updates.updater import Updater
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,16 @@ _LEDGER_SECONDS = 2.0
 class Service:
     """The plugin while Orthanc runs. Starting happens on a thread of its own: Orthanc never waits."""
 
-    def __init__(self, pacs: Pacs, settings: Settings, *, ledger_url: str, stable_age: float) -> None:
-        """``stable_age``: Orthanc's StableAge in seconds."""
+    def __init__(
+        self,
+        pacs: OwnPacs,
+        settings: Settings,
+        *,
+        ledger_url: str,
+        stable_age: float,
+        name: str = EMBEDDED,
+    ) -> None:
+        """``stable_age``: Orthanc's StableAge in seconds; ``name``: tells Orthancs with one ledger apart."""
         self.settings = settings
         self.pacs = pacs
         self.ledger: Ledger | None = None
@@ -56,8 +64,9 @@ class Service:
         self.updates: Updater | None = None
         self._ledger_url = ledger_url
         self._stable_age = stable_age
+        self._holder = EMBEDDED if settings.engine == "embedded" else name
         self._recovery: Recovery | None = None
-        self._worker: Worker | None = None
+        self._engine: Engine | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._deleted: deque[str] = deque()
@@ -86,10 +95,10 @@ class Service:
         self._stop.set()
         self._wake.set()
         with self._starting:  # from here on no worker starts any more
-            worker = self._worker
+            engine = self._engine
         if self.updates is not None:
             self.updates.stop(_STOP_SECONDS)
-        ended = worker is None or worker.stop(_STOP_SECONDS)
+        ended = engine is None or engine.stop(_STOP_SECONDS)
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
         if self.ledger is not None and ended and not self._thread.is_alive():
@@ -101,18 +110,20 @@ class Service:
         Raises NotHeld where Orthanc does not hold it, NoCandidate where it is not read at all,
         RuntimeError while the plugin does not read.
         """
-        if self.ledger is None or self.intake is None or self._worker is None:
+        if self.ledger is None or self.intake is None or self._engine is None:
             raise RuntimeError(self._state()[1])
         self.ledger.request(series, self.intake.modality(series))
-        self._worker.wake()
+        self._engine.wake()
 
     def status(self) -> dict[str, Any]:
         """``GET /ai/status``."""
         state, why = self._state()
         counts: Mapping[State, int | None] = {}
+        told: dict[str, Any] = {"engine": self.settings.engine}
         if self.ledger is not None:
             try:
                 counts = self.ledger.counts()
+                told |= self._engine.status() if self._engine else {}
             except SQLAlchemyError as error:
                 counts = dict.fromkeys(State)
                 state, why = "degraded", why or f"the ledger cannot be read: {reason(error)}"
@@ -133,11 +144,12 @@ class Service:
                 for model in self.lineup.models
             ],
             "running": self.running(),
+            **told,
         }
 
     def running(self) -> list[dict[str, Any]]:
         """What is being read now: series, stage, progress 0 to 1."""
-        return self._worker.running if self._worker else []
+        return self._engine.running if self._engine else []
 
     def cards(self) -> list[dict[str, Any]]:
         """``GET /ai/models``: the cards of the models in use, and what is known of newer versions."""
@@ -154,14 +166,14 @@ class Service:
     def _state(self) -> tuple[str, str | None]:
         if self._disabled is not None:
             return "disabled", self._disabled
-        if self._worker is None:
+        if self._engine is None:
             return "starting", self._awaited
-        trouble = self._worker.trouble
+        trouble = self._engine.trouble
         problems = [*self.lineup.problems]
         if self.updates is not None and self.updates.problem is not None:
             problems.append(self.updates.problem)
         if trouble is not None:
-            problems.append(f"the ledger cannot be written: {trouble}; it is tried again until it can")
+            problems.append(trouble)
         if self._trouble is not None:
             problems.append(self._trouble)
         return ("degraded", "; ".join(problems)) if problems else ("ready", None)
@@ -211,8 +223,8 @@ class Service:
     def _exchange(self) -> None:
         """Read with the versions that are installed now, from the next series on."""
         self.lineup = self._chosen()
-        if self._worker is not None:
-            self._worker.use(self.lineup)
+        if self._engine is not None:
+            self._engine.use(self.lineup)
 
     def _open_ledger(self) -> Ledger | None:
         """The ledger, as soon as its database answers; None where Orthanc stops before.
@@ -221,7 +233,9 @@ class Service:
         """
         while not self._stop.is_set():
             try:
-                return self._ledger()
+                return open_ledger(
+                    self._ledger_url, self.pacs, self.lineup, self.settings, holder=self._holder
+                )
             except Unavailable as error:
                 awaited = f"the ledger cannot be opened: {reason(error)}; it is tried again until it can"
                 if awaited != self._awaited:
@@ -229,30 +243,6 @@ class Service:
                 self._awaited = awaited
                 self._stop.wait(_LEDGER_SECONDS)
         return None
-
-    def _ledger(self) -> Ledger:
-        known = self.pacs.identity()
-        owner = known or str(uuid.uuid4())
-        if known is None:
-            self.pacs.keep_identity(owner)
-        try:
-            ledger = Ledger(self._ledger_url, owner=owner)
-        except UnusableLedger as error:
-            if self.settings.broken_ledger != "renew":
-                raise
-            aside = set_aside(self._ledger_url, time.strftime("%Y%m%dT%H%M%S"))
-            log.warning("%s. It was renamed to %s, and a new one takes its place", error, aside)
-            ledger = Ledger(self._ledger_url, owner=owner)
-        if ledger.is_new and known is not None:
-            log.warning("the ledger is new, but an earlier one existed: filling it from what Orthanc holds")
-            ledger.recover({}, 0)
-        off = self.settings.switched_off
-        ledger.restart(
-            lineups={
-                which: recipe(self.lineup, self.settings, which) for which in Modality if which not in off
-            }
-        )
-        return ledger
 
     def _begin(self, ledger: Ledger | None) -> None:
         """Let what the last process left be read, while what happened since is still being looked up."""
@@ -267,17 +257,18 @@ class Service:
             xray_modalities=self.settings.xray.modalities,
             switched_off=self.settings.switched_off,
         )
+        engine = make_engine(self.pacs, ledger, self.lineup, self.settings)
         with self._starting:
             self.ledger, self.intake = ledger, intake
             self._recovery = Recovery(self.pacs, ledger, intake)
             if not self._stop.is_set():
-                self._worker = Worker(self.pacs, ledger, self.lineup, self.settings)
-                self._worker.start()
+                self._engine = engine
+                engine.start()
                 if self.updates is not None:
                     self.updates.start(self.pacs, ledger)
 
     def _look(self) -> None:
-        if self.intake is None or self._worker is None or self.ledger is None or self._stop.is_set():
+        if self.intake is None or self._engine is None or self.ledger is None or self._stop.is_set():
             return
         try:
             while self._deleted:
@@ -285,14 +276,9 @@ class Service:
                 self.intake.deleted(together)
                 for _ in together:
                     self._deleted.popleft()  # not before the ledger knows
-            self.intake.catch_up(self._stop.is_set, self._worker.wake)
-            if not self._caught_up and not self._stop.is_set():
-                self.ledger.expect_no_announcement(self._stable_age)
-                self._caught_up = True
-            self._worker.wake()
-            if self._recovery is not None and self._recovery.step():
-                self._wake.set()
-            self._tell_metrics(self.ledger)
+            if self._engine.keeps:
+                self._catch_up(self.intake, self.ledger, self._engine)
+            self._tell_metrics(self.ledger, self._engine)
         except Exception as error:  # the intake must outlive anything, such as a full disk
             trouble = f"Orthanc's changes cannot be read: {reason(error)}"
             if trouble != self._trouble:  # else a full disk fills further, with one trace every few seconds
@@ -301,9 +287,20 @@ class Service:
         else:
             self._trouble = None
 
-    def _tell_metrics(self, ledger: Ledger) -> None:
+    def _catch_up(self, intake: Intake, ledger: Ledger, engine: Engine) -> None:
+        intake.catch_up(self._stop.is_set, engine.wake)
+        if not self._caught_up and not self._stop.is_set():
+            ledger.expect_no_announcement(self._stable_age)
+            self._caught_up = True
+        engine.wake()
+        if self._recovery is not None and self._recovery.step():
+            self._wake.set()
+
+    def _tell_metrics(self, ledger: Ledger, engine: Engine) -> None:
         for state, count in ledger.counts().items():
             self.pacs.set_metric(f"ai_series_{state.value}", count)
         due = ledger.next_due()
         late = 0.0 if due is None else max(0.0, time.time() - due)
         self.pacs.set_metric("ai_oldest_waiting_seconds", late)
+        for name, value in engine.metrics().items():
+            self.pacs.set_metric(name, value)

@@ -9,13 +9,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_pascal
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from plugin.domain.kinds import Modality
+from plugin.engine_settings import CelerySettings, OrthancAccess
 from plugin.screening.limits import CtLimits, XrayLimits
+from plugin.section import Section
 
 SECTION = "ChestAI"
 SECTION_BY_ENVIRONMENT = "ChestAi"
@@ -29,12 +30,6 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class SettingsError(Exception):
     """A wrong setting, with its key and what is wrong in one line."""
-
-
-class Section(BaseModel):
-    """Base of every part: keys in Orthanc's PascalCase, unknown keys refused, values never change."""
-
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=False, extra="forbid", frozen=True)
 
 
 class ModelChoice(Section):
@@ -189,6 +184,22 @@ class Settings(Section):
         description="what to do when the ledger is damaged or was written by a newer version: `stop` disables"
         " the plugin, `renew` renames the ledger and rebuilds it from what Orthanc holds",
     )
+    engine: Literal["embedded", "celery"] = Field(
+        default="embedded",
+        description="who reads: `embedded` is a thread of Orthanc, `celery` are workers on other machines"
+        " (docs/scaling.md)",
+    )
+    lease_seconds: float = Field(
+        default=60,
+        ge=1,
+        description="a series whose reader has not been heard of for so long is given to another",
+    )
+    celery: CelerySettings = Field(
+        default=CelerySettings(), description="the broker and the limits of the engine `celery`"
+    )
+    orthanc: OrthancAccess = Field(
+        default=OrthancAccess(), description="how the workers of the engine `celery` reach Orthanc"
+    )
     backlog_days: float = Field(
         default=7,
         ge=0,
@@ -276,6 +287,16 @@ class Settings(Section):
         if not any((*choice.ct_axial, *choice.ct_sagittal, *choice.ct_segmentation)):
             off[Modality.CT] = "Models.CtAxial, Models.CtSagittal and Models.CtSegmentation are empty"
         return off
+
+    @model_validator(mode="after")
+    def _many_share_a_server(self) -> Self:
+        if self.engine == "celery" and not self.ledger.startswith("postgresql"):
+            raise ValueError('Engine "celery" needs a Ledger that workers reach: postgresql+psycopg://...')
+        if self.engine == "celery" and self.models.channel:
+            raise ValueError(
+                'Models.Channel is for Engine "embedded": install new versions in every ModelsFolder'
+            )
+        return self
 
     @field_validator("models_folder", mode="before")
     @classmethod

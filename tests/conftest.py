@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from demo.fleet.postgres import PostgresServer, binaries
+from demo.fleet.rabbitmq import RabbitServer, program
 from demo.phantom.files import write_studies
 from demo.send import c_store, read_header
 from demo.server import ORTHANC, ROOT, OrthancServer
 from tests.fake_pacs import FakeOrthanc
-from tests.postgres import PostgresServer, binaries
 
 if TYPE_CHECKING:
     from tests.hospital import Site
@@ -142,6 +143,19 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     for one in made:
         one.server.shutdown()
         one.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def rabbit() -> Iterator[RabbitServer]:
+    """A running RabbitMQ of the tests' own. Skips where its server or Celery is not installed."""
+    pytest.importorskip("celery")
+    script = program()
+    if script is None:
+        pytest.skip("RabbitMQ is not installed")
+    server = RabbitServer(script)
+    server.start()
+    yield server
+    server.remove()
 
 
 _FAILED = pytest.StashKey[bool]()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import site
 from pathlib import Path
 
+from demo.fleet.postgres import PostgresServer
 from tests.conftest import ROOT, StartPacs
 from tests.pacs_client import all_results, settled, status, wait_ready, wait_until
-from tests.postgres import PostgresServer
 
 
 def test_both_are_restarted_while_a_ct_is_read(

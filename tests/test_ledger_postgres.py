@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from demo.fleet.postgres import PostgresServer
 from plugin.queue.database import Unavailable, set_aside
 from plugin.queue.ledger import Ledger, State
 from plugin.queue.schema import ForeignLedger, LedgerError, UnusableLedger
 from plugin.queue.tables import METADATA, VERSION_TABLE
-from tests.postgres import PostgresServer
 
 SERIES = "11111111-22222222-33333333-44444444-55555555"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from demo.phantom.files import write_studies
 from demo.rest import Orthanc
-from demo.soak import burst, disk, hostile, kill, memory
+from demo.soak import burst, disk, hostile, kill, memory, workers
 from demo.soak.audit import ALL_RESULTS, Site, audit
 from demo.soak.chapter import Chapter, Setup
 from demo.soak.report import listed, table
@@ -24,6 +24,7 @@ CHAPTERS: dict[str, tuple[Callable[[Setup], Chapter], int, str]] = {
     "memory": (memory.run, 40, "series"),
     "disk": (disk.run, 3, "full disks"),
     "hostile": (hostile.run, 100, "damaged series"),
+    "workers": (workers.run, 40, "series"),
 }
 """By name: what runs, how many rounds by default, and of what."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -13,13 +12,11 @@ from pydicom.dataset import Dataset
 from plugin.domain.errors import NotHeld
 from plugin.domain.kinds import ResultKind
 from plugin.domain.outcome import Outcome
+from plugin.domain.pacs import Pacs, SeriesRecord
 from plugin.results.common import PRODUCT
 from plugin.results.identity import Identity, orthanc_id
 from plugin.screening.gate import is_own_result
 from plugin.settings import Settings
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs, SeriesRecord
 
 log = logging.getLogger(__name__)
 

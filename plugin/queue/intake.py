@@ -10,19 +10,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 
 from plugin.domain.errors import NoCandidate, NotHeld
 from plugin.domain.kinds import Modality, State
 from plugin.domain.outcome import outcome_of
+from plugin.domain.pacs import Change, OwnPacs, SeriesRecord
 from plugin.queue.filing import Filing
 from plugin.queue.ledger import Entry, Ledger
 from plugin.screening import gate
-
-if TYPE_CHECKING:
-    from plugin.pacs import Change, Pacs, SeriesRecord
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ class Intake:
 
     def __init__(
         self,
-        pacs: Pacs,
+        pacs: OwnPacs,
         ledger: Ledger,
         filing: Filing,
         *,
@@ -158,15 +155,19 @@ class Intake:
         if record is None or not self._filing.is_filed(record):
             return
         try:
-            if self._pacs.origin(record.instances[0]) == "Plugins":
+            (instance,) = record.instances
+            if self._pacs.origin(instance) == "Plugins":
                 return
             siblings = self._pacs.siblings(record)
         except NotHeld:
             return
-        for sibling in siblings:
-            entry = self._ledger.get(sibling.series)
-            if entry is not None and entry.state is not State.WAITING:
-                self._ledger.look_again(sibling.series, time.time())
+        found = [self._ledger.get(sibling.series) for sibling in siblings]
+        entries = [entry for entry in found if entry is not None]
+        if any(instance in entry.stored for entry in entries):
+            return  # a worker elsewhere has stored it
+        for entry in entries:
+            if entry.state is not State.WAITING:
+                self._ledger.look_again(entry.series, time.time())
 
     def _candidate(self, record: SeriesRecord | None) -> Modality | None:
         if record is None:
@@ -209,7 +210,7 @@ class _Page:
     of an archive.
     """
 
-    def __init__(self, pacs: Pacs) -> None:
+    def __init__(self, pacs: OwnPacs) -> None:
         self._pacs = pacs
         self._records: dict[str, SeriesRecord | None] = {}
         self._series: dict[str, str | None] = {}

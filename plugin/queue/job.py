@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from plugin import pipelines
 from plugin.domain.errors import NoCandidate, NotHeld, SourceChanged
 from plugin.domain.kinds import Modality, ResultKind, State
 from plugin.domain.outcome import Outcome, kept_findings, kept_verdict, outcome_of
+from plugin.domain.pacs import Pacs, SeriesRecord
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Reading, Request, Stages
 from plugin.queue.filing import Filing
@@ -23,9 +23,6 @@ from plugin.results.identity import Identity, orthanc_id
 from plugin.results.statement import state
 from plugin.results.summary import Earlier
 from plugin.settings import Settings
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs, SeriesRecord
 
 log = logging.getLogger(__name__)
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from plugin.domain.errors import NotHeld
 from plugin.domain.kinds import State
 from plugin.domain.outcome import Outcome, outcome_of
+from plugin.domain.pacs import Pacs
 from plugin.queue.ledger import Entry, Ledger
 from plugin.results.statement import Answer
 from plugin.settings import Labels
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs
 
 log = logging.getLogger(__name__)
 

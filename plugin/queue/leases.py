@@ -72,13 +72,21 @@ class Leases(Database):
         row = connection.execute(choice).mappings().first()
         return None if row is None else self._take(connection, row, now)
 
+    @writes
+    def claim_one(self, connection: Connection, series: str) -> Entry | None:
+        """Take this very series, if it is due and nobody else's (see :meth:`claim`)."""
+        now = rows.now(connection)
+        choice = rows.due_now(now, self.holder).where(SERIES.c.series == series)
+        row = connection.execute(choice.with_for_update(skip_locked=True)).mappings().first()
+        return None if row is None else self._take(connection, row, now)
+
     def _take(self, connection: Connection, row: RowMapping, now: float) -> Entry | None:
         """Make a row this holder's, unless it is to wait for others."""
         if row["last_try"] == LastTry.OWED and rows.others_wait(connection):
             return None
         values: dict[str, Any] = {"state": State.RUNNING, "due_at": None, "attempts": row["attempts"] + 1}
         values |= {"fence": row["fence"] + 1, "holder": self.holder, "heartbeat": now}
-        values["lease_until"] = now + self.lease_seconds
+        values |= {"lease_until": now + self.lease_seconds, "published_at": None}
         begun = LastTry.BEGUN if row["last_try"] is not None else None
         rows.update(connection, row["series"], **values, last_try=begun)
         return entry_of({**row, **values, "due_at": row["due_at"]})
@@ -129,9 +137,17 @@ class Leases(Database):
         rows.give_back(connection, mine)
         return stale
 
-    @writes
-    def expire(self, connection: Connection) -> list[str]:
+    def expire(self) -> list[str]:
         """Make due what is being read under a lease that has expired; those series. The attempt counts."""
+        return self._expire() if self._any_expired() else []
+
+    @reads
+    def _any_expired(self, connection: Connection) -> bool:
+        query = sa.select(SERIES.c.series).where(SERIES.c.lease_until < rows.now(connection)).limit(1)
+        return connection.execute(query).first() is not None
+
+    @writes
+    def _expire(self, connection: Connection) -> list[str]:
         return rows.take_away(connection, SERIES.c.lease_until < rows.now(connection))
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from plugin.domain.kinds import State
+from plugin.domain.kinds import Modality, State
 from plugin.queue import rows, worklist
 from plugin.queue.database import reads, writes
-from plugin.queue.leases import Leases
+from plugin.queue.fleet import Fleet
 from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, entry_of
 
 __all__ = ["Entry", "Kept", "LastTry", "Ledger", "State"]
@@ -26,11 +26,11 @@ __all__ = ["Entry", "Kept", "LastTry", "Ledger", "State"]
 _CHANGES, _RECOVERY = "changes", "recovery"
 
 
-class Ledger(Leases):
+class Ledger(Fleet):
     """The ledger over one database. Every method is one short transaction; safe from several threads.
 
-    Every method but :meth:`claim` may be called a second time with the same arguments: nobody knows whether
-    a commit that was answered by an error has arrived.
+    Every method but those that claim may be called a second time with the same arguments: nobody knows
+    whether a commit that was answered by an error has arrived.
     """
 
     @reads
@@ -161,7 +161,7 @@ class Ledger(Leases):
         rows.set_instances(connection, series, ())
 
     @writes
-    def restart(self, connection: Connection, *, lineups: Mapping[str, str]) -> None:
+    def restart(self, connection: Connection, *, lineups: Mapping[Modality, str]) -> None:
         """Put right what the last process left, at start.
 
         What was running is due at once; what somebody else reads, when its lease has expired. What failed

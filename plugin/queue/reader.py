@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plugin.domain.errors import ImagingError, ModelError, SourceChanged
 from plugin.domain.kinds import State
 from plugin.domain.outcome import Outcome, outcome_of
+from plugin.domain.pacs import Pacs
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
 from plugin.queue.job import Job
@@ -20,9 +20,6 @@ from plugin.queue.ledger import Entry, LastTry, Ledger
 from plugin.queue.outcome import models_of
 from plugin.queue.recipe import recipe
 from plugin.settings import Settings
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +42,15 @@ class Reader:
         settings: Settings,
         *,
         stopping: threading.Event,
-        told: Callable[[dict[str, Any]], None] = lambda _running: None,
+        ends: str = "Orthanc",
     ) -> None:
-        """``stopping``: ends a reading at its next step; ``told`` hears of each stage that one reaches."""
+        """``stopping``: ends a reading at its next step; ``ends``: what a reading ends that crashes."""
         self._pacs = pacs
         self._ledger = ledger
         self._lineup = lineup
         self._settings = settings
         self._stopping = stopping
-        self._told = told
+        self._ends = ends
         self._labelling = Labelling(pacs, ledger, settings.labels)
         self._running: dict[str, Any] | None = None
 
@@ -87,7 +84,6 @@ class Reader:
             if heartbeat.lost:
                 raise LostClaim("its lease had expired")
             self._running = {"series": series, "stage": stage, "progress": round(progress, 3)}
-            self._told(self._running)
 
         stages = Stages(report)
         try:
@@ -115,15 +111,15 @@ class Reader:
             log.info("series %s: its last try", entry.series)
             return True
         if entry.last_try is LastTry.BEGUN:
-            self._fail(entry, stages, "reading it ended Orthanc again and again, the last time alone")
+            self._fail(entry, stages, f"reading it ended {self._ends} again and again, the last time alone")
             return False
         tried = entry.attempts - 1
         if tried < self._settings.attempts:
             return True
         delay = self._delay(entry.attempts)
         error = (
-            f"tried {tried} times, the last time cut off by the end of Orthanc; waits to be tried once more,"
-            f" alone, when no other series is due, after {delay:.0f} s at the earliest"
+            f"tried {tried} times, the last time cut off by the end of {self._ends}; waits to be tried once"
+            f" more, alone, when no other series is due, after {delay:.0f} s at the earliest"
         )
         log.warning("series %s: %s", entry.series, error)
         self._ledger.retry(entry, error, delay, last_try=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from plugin.domain.errors import NoCandidate, NotHeld
+from plugin.domain.pacs import OwnPacs
 from plugin.queue.intake import Intake
 from plugin.queue.ledger import Kept, Ledger
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +17,7 @@ _PAGE = 200
 class Recovery:
     """Goes through Orthanc's series a page at a time, so that reading goes on meanwhile; survives a kill."""
 
-    def __init__(self, pacs: Pacs, ledger: Ledger, intake: Intake) -> None:
+    def __init__(self, pacs: OwnPacs, ledger: Ledger, intake: Intake) -> None:
         """``intake`` tells which series are candidates."""
         self._pacs = pacs
         self._ledger = ledger

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
 from plugin.domain.kinds import Modality, State
-from plugin.queue.tables import INSTANCES, POSITION, SERIES, Entry, LastTry, instance_number
+from plugin.queue.tables import INSTANCES, OWNER, POSITION, SERIES, Entry, LastTry, instance_number
 
 _AT_ONCE = 500
 """How many values a query names: databases have a limit."""
@@ -78,7 +78,8 @@ def held_by(holder: str) -> sa.ColumnElement[bool]:
 
 def note(connection: Connection, series: str, modality: str, due: float | None, now: float) -> None:
     """Let a series with new content wait, its attempts counted anew."""
-    values = {"modality": modality, "due_at": due, "state": State.WAITING, "attempts": 0, "last_try": None}
+    values: dict[str, Any] = {"modality": modality, "due_at": due, "state": State.WAITING}
+    values |= {"attempts": 0, "last_try": None, "published_at": None}
     if row_of(connection, series) is None:
         insert(connection, series, now, **values)
     else:
@@ -162,3 +163,8 @@ def set_position(connection: Connection, name: str, value: int) -> None:
     changed = connection.execute(sa.update(POSITION).where(POSITION.c.name == name).values(value=value))
     if changed.rowcount == 0:
         connection.execute(sa.insert(POSITION).values(name=name, value=value))
+
+
+def owner(connection: Connection) -> str | None:
+    """The Orthanc whose ledger it is."""
+    return connection.scalar(sa.select(OWNER.c.orthanc))

@@ -47,6 +47,8 @@ SERIES = sa.Table(
     sa.Column("lease_until", sa.Float),
     sa.Column("heartbeat", sa.Float),
     sa.Column("fence", sa.BigInteger, nullable=False, default=0, server_default="0"),
+    # When it was handed to the broker of the engine "celery"; None again from the next claim on.
+    sa.Column("published_at", sa.Float),
     # Orthanc instances that may have been stored for this series and are not yet cleared away.
     sa.Column("stored", sa.JSON, nullable=False, default=list),
     sa.Column("noted_at", sa.Float, nullable=False),
@@ -73,6 +75,34 @@ POSITION = sa.Table(
 
 # The one Orthanc whose ledger this is.
 OWNER = sa.Table("owner", METADATA, sa.Column("orthanc", sa.String(64), primary_key=True))
+
+WORKERS = sa.Table(
+    "workers",
+    METADATA,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("reads", sa.String(32), nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("heartbeat", sa.Float, nullable=False),
+    sa.Column("running", sa.JSON),
+)
+"""The workers of the engine "celery": the modalities that each reads, and what it is reading now."""
+
+ROLES = sa.Table(
+    "roles",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("holder", sa.String(128), nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+)
+"""What one process at a time does, and until when that is settled."""
+
+RECIPES = sa.Table(
+    "recipes",
+    METADATA,
+    sa.Column("modality", sa.String(8), primary_key=True),
+    sa.Column("recipe", sa.String(64), nullable=False),
+)
+"""What Orthanc reads each modality with today; a worker that has another recipe reads nothing."""
 
 TABLES = tuple(METADATA.tables)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from plugin.domain.pacs import Pacs
 from plugin.models.lineup import Lineup
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.ledger import Ledger
 from plugin.queue.reader import Reader, step_back
 from plugin.settings import Settings
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,23 @@ class Worker:
     @property
     def trouble(self) -> str | None:
         """Why the ledger cannot be used, while the worker waits for it."""
-        return self._ledger.trouble
+        trouble = self._ledger.trouble
+        if trouble is None:
+            return None
+        return f"the ledger cannot be written: {trouble}; it is tried again until it can"
+
+    @property
+    def keeps(self) -> bool:
+        """Nobody shares the ledger."""
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """Which engine it is."""
+        return {"engine": "embedded"}
+
+    def metrics(self) -> Mapping[str, float]:
+        """Nothing besides."""
+        return {}
 
     def use(self, lineup: Lineup) -> None:
         """Read with other models from the next series on."""
@@ -71,6 +86,8 @@ class Worker:
             try:
                 for series in self._ledger.take_back():
                     log.warning("series %s was claimed but is not being read: it will be read again", series)
+                for series in self._ledger.expire():
+                    log.warning("series %s: its reader is silent: it will be read again", series)
                 entry = self._ledger.claim()
                 if entry is not None:
                     self._reader.read(entry)

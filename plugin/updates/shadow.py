@@ -6,20 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plugin import pipelines
 from plugin.domain.findings import Findings
 from plugin.domain.kinds import Modality
 from plugin.domain.outcome import KeptLungs, Outcome, kept_findings
+from plugin.domain.pacs import Pacs
 from plugin.models.lineup import Lineup
 from plugin.models.network import Model
 from plugin.pipelines.reading import Request, Stages
 from plugin.results.identity import Identity
 from plugin.settings import ResultChoice, Settings
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs
 
 
 def exchanged(lineup: Lineup, model: Model) -> Lineup:

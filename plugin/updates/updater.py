@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plugin.domain.errors import ModelError, Refused, first_line
 from plugin.domain.kinds import Modality, State
 from plugin.domain.outcome import Outcome, outcome_of
+from plugin.domain.pacs import Pacs
 from plugin.models.cards import Card, read_card
 from plugin.models.lineup import Lineup, same_role
 from plugin.models.loading import load_model
@@ -26,9 +27,6 @@ from plugin.settings import Settings
 from plugin.updates.channel import GRAPH, Channel, ChannelError, Version, number
 from plugin.updates.shadow import exchanged, read, summary
 from plugin.updates.shelf import Shelf, Trial
-
-if TYPE_CHECKING:
-    from plugin.pacs import Pacs
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: a folder, a port, an ordinary process that is no root's."""
+"""A PostgreSQL server of its own: a folder, a port, an ordinary process that is no root's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo.server import free_port
+from demo.server import ServerError, free_port
+
+_START_SECONDS = 60
 
 
 def binaries() -> Path | None:
@@ -53,12 +55,12 @@ class PostgresServer:
                 user=self._user,
                 cwd=self._folder,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _START_SECONDS
         while subprocess.run(
             [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
         ).returncode:
-            assert self._process.poll() is None, (self._folder / "log").read_text()
-            assert time.monotonic() < deadline, "PostgreSQL does not start"
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"PostgreSQL does not start: {(self._folder / 'log').read_text()}")
             time.sleep(0.1)
 
     def stop(self) -> None:

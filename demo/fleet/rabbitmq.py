@@ -1,0 +1,122 @@
+"""A RabbitMQ server of its own: a folder, ports and a port mapper of its own, an ordinary process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from demo.server import ServerError, free_port
+
+_START_SECONDS = 90
+_GREETING, _METHOD_FRAME = b"AMQP\x00\x00\x09\x01", b"\x01"
+"""How a client of AMQP 0-9-1 begins, and how a broker that is ready answers (sections 4.2.2 and 4.2.3)."""
+
+
+def program() -> Path | None:
+    """RabbitMQ's own script that starts a server, None where it is not installed."""
+    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
+    return found[-1] if found else None
+
+
+class RabbitServer:
+    """One server over a folder of its own, on loopback, with RabbitMQ's own user ``guest``."""
+
+    def __init__(self, script: Path) -> None:
+        """``script``: as :func:`program` finds it."""
+        self._script = script
+        self._folder = Path(tempfile.mkdtemp(prefix="chest-ai-rabbit-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self._mapper_port = free_port()
+        (self._folder / "plugins").write_text("[].\n")
+        (self._folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.console = true\nlog.console.level = warning\n"
+            "disk_free_limit.absolute = 1MB\n"
+        )
+        # Erlang would start its port mapper by itself, as a daemon that nobody ends.
+        self._mapper = subprocess.Popen(["epmd"], env=self._environment(), start_new_session=True)
+
+    @property
+    def url(self) -> str:
+        """The broker's URL."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it, without waiting."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._script)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                env=self._environment(),
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Wait until it takes connections. Raises ServerError where it does not."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"RabbitMQ does not start: {(self._folder / 'log').read_text()}")
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """End it at once, as a machine that loses its power does."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # the script and the server that it started
+            self._process.wait(30)
+            self._process = None
+
+    def wipe(self) -> None:
+        """End it, and delete all that it kept."""
+        self.kill()
+        shutil.rmtree(self._folder / "data", ignore_errors=True)
+
+    def remove(self) -> None:
+        """End it with its port mapper and delete its folder."""
+        self.kill()
+        self._mapper.kill()
+        self._mapper.wait(30)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall(_GREETING)
+                return connection.recv(1) == _METHOD_FRAME
+        except OSError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        settings = {
+            "NODENAME": f"chest{self.port}@localhost",
+            "DIST_PORT": str(free_port()),
+            "CONFIG_FILE": str(self._folder / "rabbitmq.conf"),
+            "CONF_ENV_FILE": "/dev/null",
+            "ENABLED_PLUGINS_FILE": str(self._folder / "plugins"),
+            "MNESIA_BASE": str(self._folder / "data"),
+            "LOG_BASE": str(self._folder / "logs"),
+            "PID_FILE": str(self._folder / "pid"),
+            "SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+        }
+        environment = {f"RABBITMQ_{name}": value for name, value in settings.items()}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._folder),
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            **environment,
+        }

@@ -1,0 +1,212 @@
+"""The engine "celery" inside Orthanc: hands what is due to the broker, and keeps the workers' leases.
+
+The ledger is the truth, the broker only tells workers that there is work. What a broker has lost is owed all
+the same and handed out again; what it delivers twice is claimed once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from amqp.exceptions import AMQPError
+from kombu import Connection
+from kombu.exceptions import KombuError
+from sqlalchemy.exc import SQLAlchemyError
+
+from plugin.domain.kinds import Modality
+from plugin.models.lineup import Lineup
+from plugin.queue.database import Unavailable, reason
+from plugin.queue.fleet import KEEPER, Member
+from plugin.queue.ledger import Entry, Ledger
+from plugin.remote.broker import DEAD_QUEUE, QUEUES, TASK, count_ready, make_app
+from plugin.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 100
+"""How many series are handed over before the ledger is told."""
+
+_LOST_SECONDS = 10.0
+"""How long a message may be on its way, before an empty queue means that it is lost, or waits behind another
+reading at a worker that reads from several queues: then it is handed out again, to whoever is free.
+"""
+
+_SILENT_SECONDS = 600.0
+"""After this time without a word a worker is no longer listed."""
+
+_BROKER_ERRORS: tuple[type[Exception], ...] = (OSError, AMQPError, KombuError)
+
+
+class Publisher:
+    """One thread that publishes what the ledger says is due, as long as this Orthanc is its keeper."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        """Nothing runs before :meth:`start`."""
+        self._settings = settings
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._ledger = ledger
+        self._app = make_app(settings.celery)
+        self._connection: Connection | None = None
+        self._ready: dict[str, int] = {}
+        self._members: list[Member] = []
+        self._keeps = False
+        self._broker_trouble: str | None = None
+        self._ledger_trouble: str | None = None
+        self._thread = threading.Thread(target=self._work, name="chest-ai-publisher", daemon=True)
+
+    @property
+    def running(self) -> list[dict[str, Any]]:
+        """What is being read now, and by whom."""
+        return [{**member.running, "worker": member.name} for member in self._alive() if member.running]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is published."""
+        return self._ledger_trouble or self._broker_trouble
+
+    @property
+    def keeps(self) -> bool:
+        """Whether this Orthanc is the one that takes in what arrives, of those that share the ledger."""
+        return self._keeps
+
+    def status(self) -> dict[str, Any]:
+        """The workers, and the queues with what waits in them."""
+        backlog = self._ledger.backlog()
+        return {
+            "engine": "celery",
+            "keeper": self._keeps,
+            "workers": [_shown(member, self._settings.lease_seconds) for member in self._members],
+            "queues": {
+                QUEUES[modality]: {
+                    "ready": self._ready.get(QUEUES[modality]),
+                    "waiting": owed.waiting,
+                    "running": owed.running,
+                    "oldest_seconds": round(owed.oldest_seconds, 1),
+                }
+                for modality, owed in backlog.items()
+            }
+            | {DEAD_QUEUE: {"ready": self._ready.get(DEAD_QUEUE)}},
+        }
+
+    def metrics(self) -> Mapping[str, float]:
+        """The same as numbers, by the names of Orthanc's metrics."""
+        alive = self._alive()
+        found: dict[str, float] = {}
+        for modality, owed in self._ledger.backlog().items():
+            found[f"ai_workers_{modality.value}"] = sum(modality in m.reads for m in alive)
+            found[f"ai_queue_{modality.value}_waiting"] = owed.waiting
+            found[f"ai_queue_{modality.value}_oldest_seconds"] = owed.oldest_seconds
+            found[f"ai_queue_{modality.value}_ready"] = self._ready.get(QUEUES[modality], 0)
+        return found | {"ai_queue_dead": self._ready.get(DEAD_QUEUE, 0)}
+
+    def _alive(self) -> list[Member]:
+        return [member for member in self._members if member.silent < self._settings.lease_seconds]
+
+    def use(self, lineup: Lineup) -> None:
+        """Nothing: workers read with the models of their own folders."""
+
+    def start(self) -> None:
+        """Begin to publish."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look into the ledger now."""
+        self._wake.set()
+
+    def stop(self, seconds: float) -> bool:
+        """End; whether it did within so long. Another Orthanc over the same ledger takes over at once."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._keep()
+                self._ledger_trouble = None
+            except Unavailable as error:
+                self._ledger_trouble = reason(error)
+            except Exception as error:  # the publisher must outlive anything
+                log.exception("nothing can be published; trying again")
+                self._ledger_trouble = str(error)
+            self._wake.wait(min(2.0, self._settings.poll_seconds))
+            self._wake.clear()
+        self._disconnect()
+        with contextlib.suppress(SQLAlchemyError):
+            self._ledger.leave_role(KEEPER)
+
+    def _keep(self) -> None:
+        self._members = self._ledger.workers()
+        self._keeps = self._ledger.take_role(KEEPER, self._settings.lease_seconds)
+        if not self._keeps:
+            return
+        for series in self._ledger.expire():
+            log.warning("series %s: its worker is silent: it will be read again", series)
+        self._ledger.dismiss(_SILENT_SECONDS)
+        try:
+            self._publish()
+        except _BROKER_ERRORS as error:
+            if self._broker_trouble is None:
+                log.error("the broker cannot be used, trying again until it can: %s", error)
+            self._broker_trouble = f"the broker cannot be used: {error or type(error).__name__}"
+            self._disconnect()
+        else:
+            if self._broker_trouble is not None:
+                log.warning("the broker can be used again")
+            self._broker_trouble = None
+
+    def _publish(self) -> None:
+        connection = self._connected()
+        self._ready = count_ready(connection)
+        empty = [modality for modality, name in QUEUES.items() if self._ready[name] == 0]
+        while not self._stop.is_set():
+            due = self._ledger.unpublished(lost=empty, older=_LOST_SECONDS, limit=_AT_ONCE)
+            if not due:
+                return
+            with self._app.amqp.Producer(connection) as producer:
+                for entry in due:
+                    self._send(producer, entry)
+            self._ledger.published([entry.series for entry in due])
+
+    def _send(self, producer: Any, entry: Entry) -> None:
+        """Hand a series over; returns when the broker has confirmed that it keeps the message."""
+        self._app.send_task(
+            TASK,
+            args=(entry.series, entry.attempts + 1),
+            queue=QUEUES[entry.modality],
+            producer=producer,
+            priority=9 if entry.modality is Modality.XRAY else 0,
+            retry=False,
+        )
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._app.connection_for_write()
+            self._connection.ensure_connection(max_retries=1, timeout=5)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(*_BROKER_ERRORS):
+                self._connection.release()
+            self._connection = None
+
+
+def _shown(member: Member, lease_seconds: float) -> dict[str, Any]:
+    """A worker as ``GET /ai/status`` shows it."""
+    return {
+        "name": member.name,
+        "reads": [modality.value for modality in member.reads],
+        "state": "alive" if member.silent < lease_seconds else "silent",
+        "heartbeat_seconds": round(member.silent, 1),
+        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(member.since)),
+        "running": member.running if member.silent < lease_seconds else None,
+    }
