@@ -13,11 +13,13 @@ FROM debian:trixie-slim
 
 # gpu: ONNX Runtime with CUDA and cuDNN, which also runs on a host without a GPU; cpu: 2 GB smaller.
 ARG ACCELERATOR=gpu
+# celery: with what the engine "celery" needs, for Orthanc and for its workers (deploy/).
+ARG ENGINE=embedded
 
 WORKDIR /opt/orthanc-chest-ai
 COPY run ./
-COPY plugin/requirements-cpu.txt plugin/requirements-gpu.txt plugin/
-RUN CHEST_AI_ACCELERATOR=$ACCELERATOR ./run install \
+COPY plugin/requirements-cpu.txt plugin/requirements-gpu.txt plugin/requirements-worker.txt plugin/
+RUN CHEST_AI_ACCELERATOR=$ACCELERATOR ./run install $([ $ENGINE = embedded ] || echo --$ENGINE) \
     && apt-get -qq install --no-install-recommends -y curl \
     && rm -rf /var/lib/apt/lists/* /root/.cache
 

@@ -78,6 +78,18 @@ def _state(ledger: Ledger) -> State:
     return entry.state
 
 
+def test_it_touches_a_file_for_a_cluster_s_probe(
+    worker: ModuleType, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHEST_AI_ALIVE", str(tmp_path / "alive"))
+    child = worker.Child(worker._settings, worker._name, [Modality.XRAY])
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "alive").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.end()
+
+
 def test_it_says_that_it_works_and_that_it_ends(child: Any, ledger: Ledger) -> None:
     deadline = time.monotonic() + 10
     while not ledger.workers():

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 CONFIGURATION = "CHEST_AI_CONFIGURATION"
 NAME = "CHEST_AI_WORKER_NAME"
+ALIVE = "CHEST_AI_ALIVE"
+"""Names a file that a worker touches as long as it can read, whatever Orthanc, ledger and broker do."""
 
 _REPORT_SECONDS = 1.0
 """How often a worker says in the ledger what it reads."""
@@ -110,7 +112,10 @@ class Child:
             self._told.leave()
 
     def _report(self) -> None:
+        alive = os.environ.get(ALIVE)
         while not self._ended.wait(_REPORT_SECONDS):
+            if alive:
+                Path(alive).touch()
             running = next(iter(self._reader.running), None)
             try:
                 self._told.report(self._reads, self._since, running)
