@@ -17,8 +17,8 @@ from demo.server import ORTHANC
 from plugin.domain.errors import NotHeld, TooLarge
 from plugin.domain.kinds import State
 from plugin.domain.outcome import Outcome
+from plugin.engine_settings import OrthancAccess
 from plugin.orthanc_api import OrthancApi
-from plugin.settings import OrthancAccess
 from tests.conftest import Pacs
 from tests.dicom_factory import as_file, ct_series
 from tests.fake_pacs import FakeOrthanc

@@ -13,8 +13,9 @@ import pytest
 
 from demo.fleet.rabbitmq import RabbitServer
 from plugin.domain.kinds import Modality
+from plugin.engine_settings import CelerySettings
 from plugin.queue.ledger import Ledger, State
-from plugin.settings import CelerySettings, Settings, read_settings
+from plugin.settings import Settings, read_settings
 
 broker = pytest.importorskip(
     "plugin.remote.broker", reason="the engine celery is not installed", exc_type=ImportError

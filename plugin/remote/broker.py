@@ -16,7 +16,7 @@ from celery.worker.consumer import Consumer
 from kombu import Connection, Exchange, Queue
 
 from plugin.domain.kinds import Modality
-from plugin.settings import CelerySettings
+from plugin.engine_settings import CelerySettings
 
 QUEUES = {Modality.XRAY: "rx-jobs", Modality.CT: "ct-jobs"}
 DEAD_QUEUE = "dead-jobs"

@@ -10,8 +10,8 @@ from typing import Any, Self
 import urllib3
 
 from plugin.domain.errors import NotHeld
+from plugin.engine_settings import OrthancAccess
 from plugin.orthanc_api import OrthancApi
-from plugin.settings import OrthancAccess
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_PAUSE = 10.0
