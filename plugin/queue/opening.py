@@ -1,4 +1,4 @@
-"""The ledger at a start: opened for this Orthanc, set aside where it is broken, put right after the last end."""
+"""The ledger at a start: opened for this Orthanc, renewed where it is broken, put right after the last run."""
 
 from __future__ import annotations
 
