@@ -1,4 +1,4 @@
-"""The ledger at a start: opened for this Orthanc, renewed where it is broken, put right after the last run."""
+"""The ledger at a start: opened for this Orthanc, renewed where it is broken, put right."""
 
 from __future__ import annotations
 
