@@ -237,7 +237,10 @@ def write(draw: ImageDraw.ImageDraw, lines: list[str], place: tuple[int, int], b
     """As many lines of a report as find room."""
     font, (x, y) = ImageFont.truetype(FONT, 11), place
     for line in lines:
-        for piece in textwrap.wrap(line, 106, subsequent_indent="    ", drop_whitespace=False) or [""]:
+        indent = line[: len(line) - len(line.lstrip())]
+        for piece in textwrap.wrap(
+            line.strip(), 104, initial_indent=indent, subsequent_indent=f"{indent}    "
+        ):
             if y + 14 > bottom:
                 draw.text((x, y - 2), "…", font=font, fill="black")
                 return

@@ -408,7 +408,7 @@ def test_remarks_in_codes_and_words() -> None:
     said = find_content_items(ds, name=concepts.QUALITATIVE)[0]
     assert coded(said, "Summary of Analyses") == ["Succeeded"]
     assert coded(said, concepts.REMARK.CodeMeaning) == ["Thick slices"]
-    assert texts(ds, "Comment") == ["Slices are 5 mm thick. [thick_slices]"]
+    assert texts(ds, "Comment") == ["Slices are 5 mm thick."]
 
 
 def test_meanings_are_words_and_no_code_is_cut_or_has_two_meanings() -> None:

@@ -26,10 +26,10 @@ def _words(figure: Measured, texts: Texts) -> str:
 
 def _shown(figure: Measured, value: float, texts: Texts) -> str:
     match figure.kind:
-        case (
-            FigureKind.SENSITIVITY | FigureKind.SPECIFICITY | FigureKind.FALSELY_REJECTED | FigureKind.POINTED
-        ):
+        case FigureKind.SENSITIVITY | FigureKind.SPECIFICITY | FigureKind.POINTED:
             return texts.percent(100 * value)
+        case FigureKind.FALSELY_REJECTED:
+            return texts.percent(100 * value, 1)
         case FigureKind.FALSE_SHARE:
             return texts.percent(value, 1)
         case FigureKind.OVERLAP | FigureKind.BOXES:

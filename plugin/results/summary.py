@@ -66,18 +66,19 @@ def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
 
 
 def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:
-    """One paragraph in the language of ``texts`` that a reader understands without the numbers' context."""
-    remarks = " ".join(sentence(remark, texts) for remark in noted(findings))
+    """One paragraph in the language of ``texts`` that a reader understands without the numbers' context.
+
+    Of a rejected series it has every reason; the remarks on one that was read stand for themselves.
+    """
     if rejected(findings):
-        return f"{texts('summary.rejected', reasons=remarks)} {texts('disclaimer')}"
+        reasons = " ".join(sentence(remark, texts) for remark in noted(findings))
+        return f"{texts('summary.rejected', reasons=reasons)} {texts('disclaimer')}"
     parts = [
         f"{headline(findings, texts)[0]}.",
         *(opinion(classification, texts) for classification in findings.classifications),
         narrative(findings, texts, history),
         *measured(findings, texts),
     ]
-    if remarks:
-        parts.append(texts("summary.remarks", remarks=remarks))
     return " ".join(part for part in [*parts, texts("disclaimer")] if part)
 
 

@@ -41,7 +41,7 @@ from plugin.results.sr.library import insert_image_library
 from plugin.results.sr.observer import device
 from plugin.results.sr.regions import NOWHERE, Regions
 from plugin.results.statement import rejected
-from plugin.results.summary import Earlier, sentence, summarise
+from plugin.results.summary import Earlier, noted, sentence, summarise
 from plugin.results.texts import Texts
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
@@ -182,8 +182,8 @@ def _named(related: Mapping[str, Dataset]) -> Iterator[ImageContentItem | Compos
 def _comments(
     findings: Findings, segmentation: Dataset | None, identity: Identity, texts: Texts
 ) -> list[str]:
-    """Every remark with its code, and what has to be known of the segmentation to read the volumes."""
-    comments = [f"{sentence(remark, texts)} [{remark.code}]" for remark in findings.remarks]
+    """The remarks that the summary does not make, and what to know of the segmentation and its volumes."""
+    comments = [] if rejected(findings) else [sentence(remark, texts) for remark in noted(findings)]
     if findings.lungs is not None:
         comments += [" ".join(beside.sentences(lungs, findings.lungs, texts)) for lungs in findings.beside]
     if segmentation is None or findings.lungs is None:
