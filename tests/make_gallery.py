@@ -1,8 +1,9 @@
 """``.venv-dev/bin/python -m tests.make_gallery [NAME …]``: the pictures in ``docs/gallery/``, made anew.
 
 Every kind of result, made of the synthetic phantom by the pipelines and the networks that are installed
-now: the page of the PDF, the segmentation as the SEG has it, the attention map, the words of the SR. A
-score that no phantom gets from a network is given, which the picture's title says; the rest is real.
+now: the page of the PDF, the segmentation as the SEG has it, the attention map, the SR as OHIF shows it and
+in words. A score that no phantom gets from a network is given, which the picture's title says; the rest is
+real.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from plugin.results.identity import Identity
 from plugin.results.summary import Earlier
 from plugin.settings import read_settings
 from tests.gallery_cases import CASES, Case, InMemory, Series
+from tests.gallery_viewer import report_viewer
 
 GALLERY = ROOT / "docs" / "gallery"
 PAGE_HEIGHT, SIDE = 900, 620
@@ -54,12 +56,15 @@ def main(names: list[str]) -> None:
     readings: dict[str, Reading] = {}
     folder = Path(tempfile.gettempdir()) / "chest-ai-gallery"
     folder.mkdir(exist_ok=True)
-    for case in CASES:
-        if names and case.name not in names:
-            continue
-        series = case.series(folder)
-        readings[case.name] = reading = read(case, series, lineup, readings)
-        save(picture(case, series, reading), case.name)
+    with report_viewer() as shows:
+        for case in CASES:
+            if names and case.name not in names:
+                continue
+            series = case.series(folder)
+            readings[case.name] = reading = read(case, series, lineup, readings)
+            report = reading.results.get("sr")
+            seen = [] if report is None else shows(series, report)
+            save(picture(case, series, reading, seen), case.name)
 
 
 def read(case: Case, series: Series, lineup: Lineup, readings: dict[str, Reading]) -> Reading:
@@ -128,16 +133,18 @@ def earlier(before: Reading | None) -> tuple[Earlier, ...]:
     )
 
 
-def picture(case: Case, series: Series, reading: Reading) -> Image.Image:
-    """The page beside segmentation, attention map and the words of the report, under a title."""
+def picture(case: Case, series: Series, reading: Reading, seen: list[Image.Image]) -> Image.Image:
+    """The page beside segmentation, attention map, the report as OHIF shows it (``seen``) and its words,
+    under a title."""
     parts = []
     results = reading.results
     if "seg" in results:
         parts.append(segmented(results["seg"], series))
+    row = list(seen)
     if "attention" in results:
-        shown = Image.fromarray(results["attention"].pixel_array)
-        shown.thumbnail((SIDE, PAGE_HEIGHT // 2))
-        parts.append(shown)
+        row.insert(0, Image.fromarray(results["attention"].pixel_array))
+    if row:
+        parts.append(beside(row))
     told = "score given" if case.score is not None else "outlines taken away" if case.unmarked else ""
     title = f"{case.title} ({told})" if told else case.title
     if "sr" in results:
@@ -160,6 +167,16 @@ def picture(case: Case, series: Series, reading: Reading) -> Image.Image:
         whole.paste(part, (left, y))
         y += part.height + 8
     write(draw, words, (left + 6, y), whole.height - 4)
+    return whole
+
+
+def beside(pictures: list[Image.Image]) -> Image.Image:
+    """Two pictures at most, side by side."""
+    for shown in pictures:
+        shown.thumbnail((SIDE // 2 - 4, PAGE_HEIGHT // 2))
+    whole = Image.new("RGB", (SIDE, max(shown.height for shown in pictures)), "white")
+    for place, shown in enumerate(pictures):
+        whole.paste(shown, (place * SIDE // 2, 0))
     return whole
 
 
