@@ -91,6 +91,7 @@ def _build() -> tuple[Any, Callable[..., None]]:
     from plugin.settings import SettingsError, read_settings
     from plugin.web.access import Guard, asks_for_passwords, why_unprotected
     from plugin.web.server import rest_callback
+    from plugin.web.users import Users
 
     configuration = pacs.configuration()
     settings = read_settings(configuration)
@@ -106,15 +107,19 @@ def _build() -> tuple[Any, Callable[..., None]]:
     if settings.explorer_button:
         pacs.extend_explorer((ROOT / "plugin" / "web" / "explorer.js").read_text(encoding="utf-8"))
     service = Service(
-        pacs.Pacs(series_metadata=settings.series_metadata, max_instance_mb=settings.max_instance_mb),
+        pacs.Pacs(
+            series_metadata=settings.series_metadata,
+            max_instance_mb=settings.max_instance_mb,
+        ),
         settings,
         ledger_url=settings.ledger or pacs.ledger_url(configuration),
         stable_age=float(configuration.get("StableAge", 60)),
         name=f"{socket.gethostname()}:{configuration.get('HttpPort', 8042)}",
     )
     hosts = {name.lower() for name in settings.allowed_hosts}
-    guard = Guard(any_host=asks_for_passwords(configuration), hosts=hosts)
-    return service, rest_callback(service, guard)
+    passwords = asks_for_passwords(configuration)
+    users = Users(passwords=passwords, header=settings.reviews.user_header.lower())
+    return service, rest_callback(service, Guard(any_host=passwords, hosts=hosts), users)
 
 
 def _log_to_orthanc(handler: logging.Handler) -> None:

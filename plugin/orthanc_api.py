@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from plugin.domain.assessment import Assessment, assessments_of
 from plugin.domain.errors import NotHeld, TooLarge
 from plugin.domain.outcome import Outcome, outcome_of
 from plugin.domain.pacs import Change, SeriesRecord
@@ -45,7 +46,8 @@ class OrthancApi:
     """Orthanc over a transport (:class:`plugin.domain.pacs.Pacs`, and most of ``OwnPacs``)."""
 
     def __init__(self, transport: Transport, *, series_metadata: int, max_instance_mb: int) -> None:
-        """``series_metadata``: number of the metadata that keeps a series' outcome."""
+        """``series_metadata``: number of the metadata that keeps a series' outcome; the next number keeps
+        what physicians said of it."""
         self._transport = transport
         self._series_metadata = series_metadata
         self._max_bytes = max_instance_mb << 20
@@ -156,19 +158,20 @@ class OrthancApi:
 
     def outcome(self, series: str) -> Outcome | None:
         """The outcome that the series' metadata keeps, or None."""
-        try:
-            kept = json.loads(self._get(f"/series/{series}/metadata/{self._series_metadata}"))
-        except NotHeld:
-            return None
-        except ValueError as error:
-            log.warning("series %s: its outcome is no JSON and counts as none: %s", series, error)
-            return None
-        return outcome_of(kept, series)
+        return outcome_of(self._kept(series, self._series_metadata), series)
 
     def keep_outcome(self, series: str, outcome: Outcome) -> None:
         """Keep an outcome in the series' metadata, so that a lost ledger loses nothing."""
-        uri = f"/series/{series}/metadata/{self._series_metadata}"
-        self._transport.put(uri, json.dumps(outcome.as_json()).encode())
+        self._keep(series, self._series_metadata, outcome.as_json())
+
+    def assessments(self, series: str) -> tuple[Assessment, ...]:
+        """What physicians said of a series, the latest first, from the metadata after the outcome's."""
+        return assessments_of(self._kept(series, self._series_metadata + 1), series)
+
+    def keep_assessments(self, series: str, assessments: Sequence[Assessment]) -> None:
+        """Keep what physicians said in the series' metadata."""
+        kept = [one.model_dump(mode="json") for one in assessments]
+        self._keep(series, self._series_metadata + 1, kept)
 
     def source(self, record: SeriesRecord) -> ApiSeries:
         """The series as a source of instances."""
@@ -218,6 +221,19 @@ class OrthancApi:
         except NotHeld:
             # Where Orthanc keeps no MD5 (StoreMD5ForAttachments off) the size has to do.
             return self._get(f"/instances/{instance}/attachments/dicom/size").decode()
+
+    def _kept(self, series: str, number: int) -> Any:
+        """The JSON in a metadata of a series; None where there is none."""
+        try:
+            return self._json(f"/series/{series}/metadata/{number}")
+        except NotHeld:
+            return None
+        except ValueError as error:
+            log.warning("series %s: metadata %d is no JSON and counts as none: %s", series, number, error)
+            return None
+
+    def _keep(self, series: str, number: int, value: Any) -> None:
+        self._transport.put(f"/series/{series}/metadata/{number}", json.dumps(value).encode())
 
     def _get(self, uri: str) -> bytes:
         return self._transport.get(uri)

@@ -17,6 +17,7 @@ from plugin.domain.kinds import Modality, State
 from plugin.domain.pacs import OwnPacs
 from plugin.models.cards import public_card
 from plugin.models.lineup import Lineup, load_lineup
+from plugin.queue.assessing import Assessing
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.engine import Engine, make_engine
 from plugin.queue.filing import Filing
@@ -60,6 +61,7 @@ class Service:
         self.pacs = pacs
         self.ledger: Ledger | None = None
         self.intake: Intake | None = None
+        self.assessing: Assessing | None = None
         self.lineup = Lineup()
         self.updates: Updater | None = None
         self._ledger_url = ledger_url
@@ -260,6 +262,7 @@ class Service:
         engine = make_engine(self.pacs, ledger, self.lineup, self.settings)
         with self._starting:
             self.ledger, self.intake = ledger, intake
+            self.assessing = Assessing(self.pacs, ledger, self.lineup, self.settings)
             self._recovery = Recovery(self.pacs, ledger, intake)
             if not self._stop.is_set():
                 self._engine = engine

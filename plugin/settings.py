@@ -146,6 +146,33 @@ class Labels(Section):
     )
     rejected: Label = Field(default="ai-rejected", description="label of what was not read")
     failed: Label = Field(default="ai-failed", description="label of what could not be read")
+    reviewed: Label = Field(default="ai-reviewed", description="label of what a physician has reviewed")
+
+
+class Reviewer(Section):
+    """A user of Orthanc who may review."""
+
+    name: str = Field(default="", max_length=64)
+    organization: str = Field(default="", max_length=64)
+
+
+class Reviews(Section):
+    """Physicians' words on readings: who may give one, and how it is kept."""
+
+    reviewers: dict[str, Reviewer] = Field(
+        default={},
+        description="users of Orthanc who may review, with the name in their documents:"
+        ' `{"mary": {"Name": "Silva^Mary", "Organization": "Hospital"}}`; empty: every user may',
+    )
+    organization: str = Field(
+        default="", max_length=64, description="organization of reviewers who have none; empty: `Institution`"
+    )
+    user_header: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="HTTP header in which a proxy names the user, overwriting what a client sends in it",
+    )
+    series_number: int = Field(default=9906, ge=1, description="series number of their documents")
 
 
 class Settings(Section):
@@ -258,12 +285,14 @@ class Settings(Section):
     series_metadata: int = Field(
         default=4207,
         ge=1024,
-        le=65535,
-        description="number of the series metadata in which Orthanc keeps the outcome",
+        le=65534,
+        description="number of the series metadata in which Orthanc keeps the outcome; the next number keeps"
+        " what physicians said",
     )
     labels: Labels = Field(
         default=Labels(), description="labels in Orthanc, from 1.12.0 on; an empty one is not given"
     )
+    reviews: Reviews = Field(default=Reviews(), description="who may review, and how that is kept")
     explorer_button: bool = Field(
         default=True, description="a button in Orthanc Explorer that opens a study or a series on the page"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pydicom
 import pytest
+import requests
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
@@ -16,8 +18,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from demo.server import ORTHANC
 from tests.browser import AXE, CHROMIUM, chromium, opened, violations
-from tests.conftest import Pacs
-from tests.pacs_client import settled
+from tests.conftest import Pacs, StartPacs
+from tests.pacs_client import settled, wait_until
 
 pytestmark = [
     pytest.mark.skipif(not Path(ORTHANC).exists(), reason="Orthanc is not installed"),
@@ -193,6 +195,87 @@ def test_it_is_read_again_and_its_progress_is_seen(read: Read, window: Page) -> 
     expect(window.get_by_role("button", name="Read again")).to_be_visible(timeout=120_000)
     expect(window.locator(".standing .label")).not_to_have_text("Waiting", timeout=120_000)
     settled(read.pacs, 2)
+
+
+def _tab_to(page: Page, selector: str) -> None:
+    """Go on by the tabulator until an element that fits has the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"document.activeElement.matches({selector!r})"):
+            return
+    raise AssertionError(f"the keyboard does not reach {selector}")
+
+
+def test_a_ct_is_reviewed_by_keyboard_alone(read: Read, window: Page) -> None:
+    series = read.entries["ct"]["series"]
+    window.goto(read.url)
+    expect(_rows(window)).to_have_count(2)
+    _tab_to(window, f"a.who[href='#/series/{series}']")
+    window.keyboard.press("Enter")
+    expect(window.locator(".review form")).to_be_visible()
+    _tab_to(window, "input[name=decision]")
+    window.keyboard.press("Space")
+    window.keyboard.press("ArrowDown")  # from accept to modify
+    _tab_to(window, "#corrected")
+    window.keyboard.press("ArrowDown")
+    _tab_to(window, "#review-text")
+    window.keyboard.type(f"{MARKUP} is atelectasis.")
+    _tab_to(window, "#review-name")
+    window.keyboard.type("Silva^Mary")
+    window.keyboard.press("Enter")
+    word = window.locator(".word")
+    expect(word).to_contain_text(f"{MARKUP} is atelectasis.")
+    expect(word).to_contain_text("Silva, Mary")
+    assert window.locator("main script").count() == 0
+    (said,) = read.pacs.get(f"/ai/series/{series}")["reviews"]
+    assert (said["decision"], said["verified"], said["current"]) == ("modify", False, True)
+    assert said["corrected"]
+    document = pydicom.dcmread(io.BytesIO(read.pacs.read(f"/instances/{said['report']}/file")))
+    assert document.VerificationFlag == "UNVERIFIED"
+    window.get_by_role("link", name="Back to the worklist").click()
+    expect(_rows(window).filter(has_text="CT")).to_contain_text("Changed")
+
+
+def test_the_user_whom_orthanc_knows_verifies(
+    orthanc_server: StartPacs, synthetic: dict[str, list[Path]]
+) -> None:
+    users = {"mary": "s3cret", "john": "s3cret2"}
+    pacs = orthanc_server(
+        orthanc={"AuthenticationEnabled": True, "RegisteredUsers": users},
+        chest_ai={
+            "Reviews": {"Reviewers": {"mary": {"Name": "Silva^Mary", "Organization": "Hospital"}}},
+        },
+    )
+    mary, john = (requests.Session() for _ in users)
+    mary.auth, john.auth = users.items()
+    film = synthetic["xray"][0].read_bytes()
+    series = mary.post(f"{pacs.url}/instances", data=film, timeout=60).json()["ParentSeries"]
+    route = f"{pacs.url}/ai/series/{series}"
+
+    def done() -> dict[str, Any] | None:
+        entry = mary.get(route, timeout=60).json()
+        return entry if entry.get("state") == "done" else None
+
+    entry = wait_until(done, seconds=120, what="the reading", pause=0.5)
+    word = {"decision": "accept", "assessed": entry["outputs"]["sr"], "name": "Somebody^Else"}
+    assert requests.post(f"{route}/review", json=word, timeout=60).status_code == 401
+    assert john.post(f"{route}/review", json=word, timeout=60).status_code == 403
+    foreign = {"Origin": "https://evil.example.com"}
+    assert mary.post(f"{route}/review", json=word, headers=foreign, timeout=60).status_code == 403
+    answer = mary.post(f"{route}/review", json=word, timeout=60)
+    assert answer.status_code == 200, answer.text
+    (said,) = answer.json()["reviews"]
+    assert (said["by"], said["organization"], said["verified"]) == ("Silva^Mary", "Hospital", True)
+    # Read again: the word stays, and the software clears only its own results away.
+    assert mary.post(f"{route}/run", timeout=60).status_code == 200
+    wait_until(
+        lambda: mary.get(route, timeout=60).json()["updated_at"] > entry["updated_at"] and done(),
+        seconds=120,
+        what="the second reading",
+        pause=0.5,
+    )
+    assert mary.get(f"{pacs.url}/instances/{said['report']}", timeout=60).status_code == 200
+    assert mary.get(route, timeout=60).json()["reviews"][0]["decision"] == "accept"
 
 
 def test_a_hidden_page_asks_for_nothing(read: Read, window: Page) -> None:

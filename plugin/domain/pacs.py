@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from plugin.domain.assessment import Assessment
 from plugin.domain.outcome import Outcome
 
 
@@ -96,6 +97,9 @@ class Pacs(Protocol):
     def keep_outcome(self, series: str, outcome: Outcome) -> None:
         """Keep an outcome in the series' metadata, so that a lost ledger loses nothing."""
 
+    def assessments(self, series: str) -> tuple[Assessment, ...]:
+        """What physicians said of a series, the latest first."""
+
     def can_label(self) -> bool:
         """Whether this Orthanc keeps labels."""
 
@@ -132,6 +136,9 @@ class OwnPacs(Pacs, Protocol):
 
     def has_instance(self, instance: str) -> bool:
         """Whether an instance exists (any more)."""
+
+    def keep_assessments(self, series: str, assessments: Sequence[Assessment]) -> None:
+        """Keep what physicians said in the series' metadata."""
 
     def set_metric(self, name: str, value: float) -> None:
         """Set one of Orthanc's metrics (``/tools/metrics-prometheus``)."""

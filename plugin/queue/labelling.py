@@ -56,7 +56,8 @@ class Labelling:
             State.FAILED: self._names.failed,
             State.DONE: self._answer(outcome),
         }
-        return {said[entry.state]} - {""}
+        reviewed = self._names.reviewed if self._pacs.assessments(entry.series) else ""
+        return {said[entry.state], reviewed} - {""}
 
     def _answer(self, outcome: Outcome) -> str:
         if outcome.answer in (None, Answer.NOTHING_SAID):

@@ -13,13 +13,17 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 @dataclass(frozen=True, kw_only=True)
 class HttpRequest:
-    """A request: method, path after ``/ai/``, arguments of a GET, headers (lower case), the body."""
+    """A request: method, path after ``/ai/``, arguments of a GET, headers (lower case), the body.
+
+    ``user``: who asks; None where nobody has checked that.
+    """
 
     method: str
     path: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    user: str | None = None
 
 
 class HttpError(Exception):

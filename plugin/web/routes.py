@@ -11,6 +11,7 @@ from plugin.service import Service
 from plugin.web.access import Guard
 from plugin.web.http import HttpError, HttpRequest
 from plugin.web.models import back, install, models
+from plugin.web.reviews import review
 from plugin.web.series import run, series, series_list
 from plugin.web.session import session
 from plugin.web.studies import run_study, study
@@ -73,6 +74,7 @@ _ROUTES: tuple[tuple[str, dict[str, Handler]], ...] = (
     (r"series", {"GET": series_list}),
     (rf"series/{_ID}", {"GET": series}),
     (rf"series/{_ID}/run", {"POST": run}),
+    (rf"series/{_ID}/review", {"POST": review}),
     (rf"studies/{_ID}", {"GET": study}),
     (rf"studies/{_ID}/run", {"POST": run_study}),
 )

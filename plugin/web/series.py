@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from plugin.domain.assessment import as_json
 from plugin.domain.errors import NoCandidate, NotHeld
-from plugin.domain.kinds import State
+from plugin.domain.kinds import ResultKind, State
 from plugin.queue.ledger import Entry
 from plugin.queue.outcome import entry_json
 from plugin.service import Service
@@ -62,6 +63,8 @@ def why_unknown(service: Service, name: str) -> str:
 def shown(service: Service, entry: Entry) -> dict[str, Any]:
     """An entry, with where its reading stands if it is being read."""
     known = entry_json(entry, service.pacs.has_instance)
+    current = known["outputs"][ResultKind.SR]
+    known["reviews"] = [as_json(one, current) for one in service.pacs.assessments(entry.series)]
     for running in service.running():
         if running["series"] == entry.series:
             known |= {"state": State.RUNNING.value, **running}

@@ -55,6 +55,7 @@ def row(service: Service, entry: Entry) -> dict[str, Any]:
         "error": entry.error,
         "noted_at": entry.noted_at,
         "updated_at": entry.updated_at,
+        "review": next((one.decision.value for one in service.pacs.assessments(entry.series)), None),
     }
 
 

@@ -94,6 +94,7 @@ def build_assessment(
     that this one replaces, as datasets with SOP Class, SOP Instance, Series and Study Instance UID.
     """
     name = cleaned("PN", observer.name)
+    name = name if "^" in name else f"{name}^"  # a user's name is all in one component
     organization = cleaned("LO", observer.organization) or label.texts("assessment.no_organization")
     content = MeasurementReport(
         observation_context=ObservationContext(

@@ -5,6 +5,7 @@ import { fill, fillIfNew, h } from "./dom.js";
 import { tell } from "./notice.js";
 import { studiesOf } from "./patients.js";
 import { figure, slicesOf } from "./pictures.js";
+import { review } from "./review.js";
 import { sliceViewer } from "./slices.js";
 import { heading } from "./table.js";
 import { scoreBar, verdict } from "./verdict.js";
@@ -20,20 +21,25 @@ export function openSeries(content, id) {
   const parts = {
     head: h("div", { class: "series-head" }),
     pictures: h("section", { class: "pictures", "aria-label": t("series.images") }),
-    said: h("div", { class: "said" }),
+    found: h("div", {}),
+    review: h("div", {}),
+    rest: h("div", {}),
   };
   fill(
     content,
     h("p", {}, h("a", { href: "#/" }, t("page.back"))),
     parts.head,
-    h("div", { class: "series" }, parts.pictures, parts.said),
+    h("div", { class: "series" }, parts.pictures, h("div", { class: "said" }, parts.found, parts.review, parts.rest)),
   );
   fill(parts.head, h("h1", {}, t("page.loading")));
-  const cards = getJson(ai("models")).catch(() => []);
+  const known = Promise.all([
+    getJson(ai("models")).catch(() => []),
+    getJson(ai("session")).catch((error) => ({ may_review: false, reason: error.message })),
+  ]);
   let busy = false;
   const poll = repeat(
     async () => {
-      busy = await refresh(id, parts, await cards, () => poll.now());
+      busy = await refresh(id, parts, await known, () => poll.now());
     },
     () => (busy ? BUSY_SECONDS : IDLE_SECONDS),
   );
@@ -41,7 +47,7 @@ export function openSeries(content, id) {
 }
 
 /** Ask for the series and show what is new; whether it is being read or about to be. */
-async function refresh(id, parts, cards, look) {
+async function refresh(id, parts, [cards, session], look) {
   const study = (await studiesOf([id])).get(id);
   let one;
   try {
@@ -50,13 +56,15 @@ async function refresh(id, parts, cards, look) {
     fill(parts.head, heading(study), h("p", {}, error.message), again(id, look));
     return false;
   }
-  tell("");
   fillIfNew(parts.head, [one.state, one.stage, one.progress, one.updated_at, study?.ID], () =>
     head(one, study, look),
   );
   const results = [one.outputs, one.gone, study?.ID];
   fillIfNew(parts.pictures, results, () => pictures(one));
-  fillIfNew(parts.said, [one, study?.ID], () => said(one, study, cards));
+  fillIfNew(parts.found, [one.findings, one.verdict, one.error], () => found(one, cards));
+  fillIfNew(parts.rest, [one.outputs, one.gone, one.models, one.timings, study?.ID], () => rest(one, study));
+  // By itself, so that what somebody types stays while other things change.
+  fillIfNew(parts.review, [one.outputs.sr, one.reviews], () => review(one, session, cards, look));
   return one.state === "running" || one.state === "waiting";
 }
 
@@ -101,15 +109,16 @@ function pictures(one) {
   return films;
 }
 
-function said(one, study, cards) {
+function found(one, cards) {
   return [
     findings(one, cards),
     remarks(one),
     one.error && section("error", h("p", { class: "trouble" }, one.error)),
-    results(one, study),
-    networks(one),
-    times(one),
   ];
+}
+
+function rest(one, study) {
+  return [results(one, study), networks(one), times(one)];
 }
 
 function section(name, ...children) {
@@ -117,12 +126,12 @@ function section(name, ...children) {
 }
 
 function findings(one, cards) {
-  const { findings: found } = one;
-  if (found === null) {
+  const { findings: known } = one;
+  if (known === null) {
     return one.verdict.accepted === null && section("findings", h("p", {}, t("series.no_findings")));
   }
-  const classifiers = found.classifications.map((said) => classifier(said, cards));
-  return section("findings", classifiers, found.lungs && lungs(found.lungs));
+  const classifiers = known.classifications.map((said) => classifier(said, cards));
+  return section("findings", classifiers, known.lungs && lungs(known.lungs));
 }
 
 /** What one classifier says of the class that it looks for. */

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { thumbnail } from "./pictures.js";
-import { scoreBar, verdict } from "./verdict.js";
+import { PAST, scoreBar, verdict } from "./verdict.js";
 import { dicomDate, percent, person, remark, t, when } from "./words.js";
 
 /** Series as rows of a table. `studies`: what Orthanc tells of them. */
@@ -24,10 +24,16 @@ function row(one, studies) {
     h("td", { class: "time" }, when(one.updated_at)),
     h("td", { class: "patient" }, patientLink(one.series, studies)),
     h("td", { class: "modality" }, t(`modality.${one.modality}`)),
-    h("td", { class: "verdict" }, verdict(one), reason(one)),
+    h("td", { class: "verdict" }, verdict(one), word(one), reason(one)),
     h("td", { class: "score" }, one.score && scoreBar(one.score)),
     h("td", { class: "lungs" }, one.percent && shares(one.percent)),
   );
+}
+
+/** A physician's word as a second label. */
+function word(one) {
+  const said = one.review ?? one.reviews?.[0]?.decision;
+  return said ? h("span", { class: "label word" }, t(`review.${PAST[said]}`)) : null;
 }
 
 function reason(one) {

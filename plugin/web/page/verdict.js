@@ -3,6 +3,9 @@
 import { h } from "./dom.js";
 import { operatingPoint, score, t } from "./words.js";
 
+/** What a physician has done with a result, by the decision. */
+export const PAST = { accept: "accepted", modify: "modified", reject: "rejected" };
+
 const TONES = {
   marked: "alert",
   suspected: "alert",
