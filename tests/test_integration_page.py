@@ -233,7 +233,8 @@ def test_a_ct_is_reviewed_by_keyboard_alone(read: Read, window: Page) -> None:
     document = pydicom.dcmread(io.BytesIO(read.pacs.read(f"/instances/{said['report']}/file")))
     assert document.VerificationFlag == "UNVERIFIED"
     window.get_by_role("link", name="Back to the worklist").click()
-    expect(_rows(window).filter(has_text="CT")).to_contain_text("Changed")
+    row = _rows(window).filter(has=window.locator(f"a[href='#/series/{series}']"))
+    expect(row).to_contain_text("Changed")
 
 
 def test_the_user_whom_orthanc_knows_verifies(
