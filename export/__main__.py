@@ -1,6 +1,8 @@
 """``python -m export train|evaluate|onnx|precision <model> ...``: train, measure and export networks.
 
 ``python -m export publish`` puts them into a channel for hospitals (see ``export.publish``).
+``python -m export corrections`` makes training cases of what physicians said of results (see
+``export.corrections.collect``).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from pathlib import Path
 
 from export import publish
+from export.corrections import collect
 from export.measured import read_measured, table, write_measured
 from export.models import Model, models
 from export.paths import ONNX_MODELS, REPOSITORY
@@ -66,6 +69,9 @@ def main() -> None:
     """The command line. Exits with 2 where a model is unknown."""
     if sys.argv[1:2] == ["publish"]:
         publish.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["corrections"]:
+        collect.main(sys.argv[2:])
         return
     known = models()
     parser = argparse.ArgumentParser(prog="./run export", description=__doc__)
