@@ -26,3 +26,11 @@ def test_what_is_left_out_is_told() -> None:
     assert "38 % of the evidence lay outside the body" in said(outside=0.38)
     assert "lay outside" not in said(outside=0.004)
     assert ("darkened" in said(unseen=True), "darkened" in said()) == (True, False)
+
+
+def test_what_is_not_called_is_not_seen() -> None:
+    """A map that locates disease, over a picture on which the finding is not called."""
+    words = caption(EN, outside=0.0, located=True, unseen=False, called=False)
+    assert "stays below the operating point" in words
+    assert "sees opacities" not in words
+    assert "sees opacities" in said(located=True)

@@ -212,7 +212,7 @@ def test_no_words_go_for_pictures(
     assert label.texts("pdf.lesions") in said
     # The change since then is in the paragraph and the earlier percentages are in the table, plot or not.
     assert (label.texts("pdf.course") in said) == (bool(history) and count < 6)
-    assert (label.texts("pdf.attention") in said) == (not history or count != 3)
+    assert (label.texts("pdf.scale") in said) == (not history or count != 3)
 
 
 @needs_poppler

@@ -311,7 +311,7 @@ def test_a_tilted_gantry_is_rejected_as_that() -> None:
         (
             "tilted",
             "the gantry was tilted by 8.0 degrees, which shears the series by 27.1 mm: at most 0.5 mm is"
-            " read",
+            " accepted",
         )
     ]
 

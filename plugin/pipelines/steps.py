@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -132,11 +133,8 @@ def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdic
     rejected = next((c for c in classes if c.role == "reject"), None)
     if rejected is None or rejected.probability < rejected.threshold:
         return Verdict()
-    name, score, limit = (
-        model.card.name,
-        f"{100 * rejected.probability:.1f}",
-        f"{100 * rejected.threshold:.1f}",
-    )
+    name = model.card.name
+    score, limit = (score_of(value) for value in (rejected.probability, rejected.threshold))
     message = (
         f"the network {name} does not take this for a whole {_SUBJECT[model.card.modality]} "
         f"(rejection score {score} of 100, limit {limit})"
@@ -157,6 +155,11 @@ def key_images(
         label=label_of(request.settings, request.site),
     )
     return {} if made is None else {ResultKind.KEY_IMAGES: made}
+
+
+def score_of(probability: float) -> str:
+    """A probability (0 to 1) as a score of 100, rounded up to one decimal."""
+    return f"{math.ceil(round(1000 * probability, 4)) / 10:g}"
 
 
 def rejected(

@@ -45,9 +45,10 @@ def overlay(
     picture = pic.heat_over(pic.resized_float(image.pixels, *size), pic.resized_float(attention, *size))
     marked = _with_sides(picture, left_and_right(image.source.header), texts)
     unseen = bool(np.isnan(attention).any())
+    called = any(said.positive for said in findings.classifications[:1])
     lines = [
         *((opinion(said, texts), _WHITE) for said in findings.classifications),
-        (caption(texts, outside=outside, located=located, unseen=unseen), _WHITE),
+        (caption(texts, outside=outside, located=located, unseen=unseen, called=called), _WHITE),
         (texts("disclaimer"), _YELLOW),
     ]
     return np.concatenate([marked, _strip(size[0], lines)])

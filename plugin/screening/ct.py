@@ -173,7 +173,7 @@ def _thickness(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
     said = f"the slices are {thickest:g} mm thick"
     if thickest > limits.max_slice_thickness_mm:
         most = f"{limits.max_slice_thickness_mm:g}"
-        message = f"{said}: at most {most} mm are read"
+        message = f"{said}: at most {most} mm is accepted"
         yield reject(RemarkCode.SLICE_THICKNESS, message, thickness=f"{thickest:g}", most=most)
     elif thickest > limits.very_thick_slices_mm:
         message = f"{said}: small opacities can be missed, and volumes are coarse"
@@ -196,7 +196,7 @@ def _geometry(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
         axial = min(abs(float(np.cross(o[0], o[1])[2])) for o in cosines)
         if axial < limits.min_axis_cosine:
             off, most = (f"{np.degrees(np.arccos(c)):.1f}" for c in (axial, limits.min_axis_cosine))
-            message = f"the slices lean {off} degrees out of the axial plane: at most {most} are read"
+            message = f"the slices lean {off} degrees out of the axial plane: at most {most} is accepted"
             yield reject(RemarkCode.NOT_AXIAL, message, degrees=off, most=most)
     try:
         stack = geometry.stack(series)
@@ -231,13 +231,15 @@ def _shifts(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     single, sheared = (float(np.ptp(part, axis=0).max()) for part in (stack.shifts - stack.lean, stack.lean))
     if single > limits.max_shift_mm:
         shift = f"{np.ptp(stack.shifts, axis=0).max():.2f}"
-        message = f"the slices are shifted against each other by up to {shift} mm: at most {most} mm is read"
+        message = (
+            f"the slices are shifted against each other by up to {shift} mm: at most {most} mm is accepted"
+        )
         yield reject(RemarkCode.SHIFTED_SLICES, message, shift=shift, most=most)
     elif sheared > limits.max_shift_mm:
         degrees, shear = f"{stack.tilt:.1f}", f"{sheared:.1f}"
         message = f"the gantry was tilted by {degrees} degrees, which shears the series by {shear} mm"
         said = {"degrees": degrees, "shear": shear, "most": most}
-        yield reject(RemarkCode.TILTED, f"{message}: at most {most} mm is read", **said)
+        yield reject(RemarkCode.TILTED, f"{message}: at most {most} mm is accepted", **said)
 
 
 def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
@@ -248,7 +250,7 @@ def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     median = float(np.median(gaps))
     if median > limits.max_slice_thickness_mm:
         most = f"{limits.max_slice_thickness_mm:g}"
-        message = f"the slices lie {median:.1f} mm apart: at most {most} mm are read"
+        message = f"the slices lie {median:.1f} mm apart: at most {most} mm is accepted"
         yield reject(RemarkCode.SLICE_DISTANCE, message, distance=f"{median:.1f}", most=most)
     missing = gaps >= limits.missing_slice_gap * median
     usual = f"{median:.2f}"
@@ -262,7 +264,7 @@ def _spacing(stack: geometry.Stack, limits: CtLimits) -> Iterator[Remark]:
     message = f"the distances between slices differ by up to {spread:.2f} mm (median {usual} mm)"
     if spread > limits.max_spacing_spread * median:
         most = f"{limits.max_spacing_spread * median:.2f}"
-        message = f"{message}: at most {most} mm is read"
+        message = f"{message}: at most {most} mm is accepted"
         yield reject(RemarkCode.UNEVEN_SPACING, message, most=most, **said)
     elif spread > limits.even_spacing_mm:
         message = f"{message}, which volumes and projections allow for"

@@ -132,7 +132,7 @@ def _size(header: Dataset, limits: XrayLimits) -> Iterator[Remark]:
     rows, columns = headers.number(header, "Rows"), headers.number(header, "Columns")
     if rows and columns and not limits.min_aspect <= rows / columns <= limits.max_aspect:
         ratio, least, most = f"{rows / columns:.2f}", f"{limits.min_aspect:g}", f"{limits.max_aspect:g}"
-        message = f"the image is {ratio} times as high as it is wide: {least} to {most} times is read"
+        message = f"the image is {ratio} times as high as it is wide: {least} to {most} times is accepted"
         yield reject(RemarkCode.ASPECT, message, ratio=ratio, least=least, most=most)
     frames = headers.number(header, "NumberOfFrames")
     if frames is not None and frames > 1:

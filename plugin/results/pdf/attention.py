@@ -48,7 +48,7 @@ class ProjectionAttention:
 
 def projections(page: Page, area: Area, maps: Sequence[ProjectionAttention], texts: Texts) -> float:
     """The maps of the CT classifiers side by side, as high as ``area`` at most; returns y below."""
-    below = top = page.heading(area.x, area.y, texts("pdf.attention"), area.width)
+    below = top = page.heading(area.x, area.y, texts("pdf.scale"), area.width)
     each = (area.width - _GAP * (len(maps) - 1)) / len(maps)
     for number, seen in enumerate(maps):
         height, wide = seen.size
@@ -109,5 +109,5 @@ def ramp(page: Page, x: float, y: float, texts: Texts) -> None:
     colours = pic.heat_over(np.full_like(values, 0.5), values)
     page.put(x, y, texts("pdf.little"), size=_WORDS_SIZE, colour=QUIET, width=11)
     place = Area(x + _RAMP.x, y + _RAMP.y, _RAMP.width, _RAMP.height)
-    page.picture(place, colours, texts("pdf.scale"))
+    page.picture(place, colours, texts("pdf.ramp"))
     page.put(x + 39, y, texts("pdf.much"), size=_WORDS_SIZE, colour=QUIET, width=12)

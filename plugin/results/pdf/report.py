@@ -93,7 +93,8 @@ def render(
     y = foot.remarks(page, y, limit - _LEAST_BODY, findings, texts)
     room = limit - y
     if isinstance(material, XrayMaterial):
-        y = xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts)
+        called = any(said.positive for said in findings.classifications[:1])
+        y = xray.pictures(page, Area(LEFT, y, WIDTH, room), material, texts, called=called)
     elif findings.modality == Modality.CT:
         current = _current(findings, patient, identity)
         lungs = findings.lungs

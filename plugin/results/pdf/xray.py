@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from plugin.dicom.imaging import XrayImage
 from plugin.results import pictures as pic
-from plugin.results.attention import caption
+from plugin.results.attention import caption, kind
 from plugin.results.orientation import left_and_right
 from plugin.results.pdf import attention, marks
 from plugin.results.pdf.page import QUIET, Area, Page
@@ -35,8 +35,8 @@ class XrayMaterial:
     located: bool = False
 
 
-def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> float:
-    """The picture, and beside it the map over it; returns y below."""
+def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts, *, called: bool) -> float:
+    """The picture, and beside it the map over it; returns y below. ``called``: whether the finding is."""
     rows, columns = material.image.pixels.shape
     side_by_side = material.attention is not None
     width = (area.width - _GAP) / 2 if side_by_side else area.width
@@ -52,7 +52,7 @@ def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> fl
     if material.attention is None:
         return top + height
     place = place._replace(x=area.x + (area.width + _GAP) / 2)
-    title = texts("pdf.located" if material.located else "pdf.attention")
+    title = texts(f"pdf.{kind(located=material.located, called=called)}")
     page.heading(place.x, area.y, title, width)
     attention.over(page, place, material.image.pixels, material.attention, title)
     marks.sides(page, place, texts, left=left, right=right)
@@ -63,6 +63,7 @@ def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts) -> fl
         outside=material.outside,
         located=material.located,
         unseen=bool(np.isnan(material.attention).any()),
+        called=called,
     )
     if not np.nanmax(material.attention, initial=0) > 0:
         words = f"{texts('pdf.nowhere')}. {words}"
