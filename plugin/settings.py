@@ -216,6 +216,12 @@ class Settings(Section):
         description="who reads: `embedded` is a thread of Orthanc, `celery` are workers on other machines"
         " (docs/scaling.md)",
     )
+    archive: str = Field(
+        default="",
+        max_length=64,
+        description="name of the archive, the same for all Orthancs that share one index and one ledger;"
+        " empty means that one Orthanc has both alone",
+    )
     lease_seconds: float = Field(
         default=60,
         ge=1,

@@ -74,6 +74,22 @@ def test_the_migrated_schema_is_the_one_that_the_code_writes_to(file: Path) -> N
         assert compare_metadata(context, METADATA) == []
 
 
+def test_a_ledger_of_one_orthanc_becomes_an_archive_s(file: Path) -> None:
+    ledger = Ledger(_url(file), owner="one")
+    ledger.advance(7, {}, {})
+    ledger.close()
+    with pytest.raises(ForeignLedger, match="share one index"):
+        Ledger(_url(file), owner="hospital", former="two")
+    first = Ledger(_url(file), owner="hospital", former="one")
+    assert (first.is_new, first.position(), first.site()) == (False, 7, "hospital")
+    first.close()
+    second = Ledger(_url(file), owner="hospital", former="two")
+    assert second.position() == 7
+    second.close()
+    with pytest.raises(ForeignLedger):
+        Ledger(_url(file), owner="one")
+
+
 def test_an_installed_ledger_without_a_version_is_migrated(file: Path) -> None:
     _installed(file)
     ledger = Ledger(_url(file), owner="orthanc")

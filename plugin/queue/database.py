@@ -59,9 +59,10 @@ def writes(method: Callable[Concatenate[Any, Connection, _P], _T]) -> Callable[C
 class Database:
     """One database at today's schema. Safe from several threads."""
 
-    def __init__(self, url: str, *, owner: str | None = None) -> None:
+    def __init__(self, url: str, *, owner: str | None = None, former: str | None = None) -> None:
         """Open the database at an SQLAlchemy URL for the Orthanc ``owner``, and create what is missing.
 
+        ``former``: what its owner may have been called before.
         Raises UnusableLedger, ForeignLedger, one of :data:`Unavailable`, or LedgerError where the URL is
         none that can be opened here.
         """
@@ -77,7 +78,7 @@ class Database:
         name = shown(self._engine.url)
         try:
             with self._engine.begin() as connection:
-                self.is_new = prepare(connection, name, owner)
+                self.is_new = prepare(connection, name, owner, former)
         except Unavailable:
             self._engine.dispose()
             raise

@@ -133,7 +133,7 @@ class Job:
             stages=self._stages,
             history=history,
             predecessors=self._filing.predecessors(known, identity),
-            site=self._pacs.identity() or "",
+            site=self._settings.archive or self._pacs.identity() or "",
         )
 
     def _history(self, record: SeriesRecord) -> tuple[Earlier, ...]:

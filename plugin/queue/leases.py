@@ -43,11 +43,12 @@ class Leases(Database):
         url: str,
         *,
         owner: str | None = None,
+        former: str | None = None,
         holder: str = EMBEDDED,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """``owner``: the Orthanc whose ledger it is; ``holder``: who claims, one series at a time."""
-        super().__init__(url, owner=owner)
+        """``owner`` and ``former``: as for a Database; ``holder``: who claims, one series at a time."""
+        super().__init__(url, owner=owner, former=former)
         self.holder = holder
         self.lease_seconds = lease_seconds
 

@@ -24,12 +24,18 @@ def open_ledger(url: str, pacs: OwnPacs, lineup: Lineup, settings: Settings, *, 
     Raises Unavailable while its database does not answer, LedgerError where waiting is no help.
     """
     known = pacs.identity()
-    owner = known or str(uuid.uuid4())
+    own = known or str(uuid.uuid4())
     if known is None:
-        pacs.keep_identity(owner)
+        pacs.keep_identity(own)
 
     def opened() -> Ledger:
-        return Ledger(url, owner=owner, holder=holder, lease_seconds=settings.lease_seconds)
+        return Ledger(
+            url,
+            owner=settings.archive or own,
+            former=own,
+            holder=holder,
+            lease_seconds=settings.lease_seconds,
+        )
 
     try:
         ledger = opened()

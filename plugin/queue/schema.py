@@ -49,21 +49,24 @@ class ForeignLedger(LedgerError):
     """A ledger that another Orthanc keeps."""
 
 
-def prepare(connection: Connection, name: str, owner: str | None) -> bool:
+def prepare(connection: Connection, name: str, owner: str | None, former: str | None = None) -> bool:
     """Bring the ledger to today's schema, for the Orthanc ``owner``; whether nobody had owned it before.
 
-    ``name`` is the ledger for people. Raises UnusableLedger, ForeignLedger and sqlalchemy.exc.DBAPIError;
-    then nothing is changed.
+    ``name`` is the ledger for people, ``former`` what its owner may have been called before. Raises
+    UnusableLedger, ForeignLedger and sqlalchemy.exc.DBAPIError; then nothing is changed.
     """
     _check_damage(connection, name)
     _check_version(connection, name)
-    _check_owner(connection, name, owner)
+    _check_owner(connection, name, owner, former)
     before = _version(connection)
     command.upgrade(_alembic(connection), "head")
     after = _version(connection)
     if before is not None and before != after:
         log.info("the ledger %s was brought from schema %s to %s", name, before, after)
-    if owner is None or connection.scalar(sa.select(OWNER.c.orthanc)) is not None:
+    held = connection.scalar(sa.select(OWNER.c.orthanc))
+    if owner is not None and held is not None and held != owner:
+        connection.execute(sa.update(OWNER).values(orthanc=owner))
+    if owner is None or held is not None:
         return False
     connection.execute(sa.insert(OWNER).values(orthanc=owner))
     return True
@@ -94,13 +97,14 @@ def _check_version(connection: Connection, name: str) -> None:
         command.stamp(_alembic(connection), _BEFORE_VERSIONS)
 
 
-def _check_owner(connection: Connection, name: str, owner: str | None) -> None:
+def _check_owner(connection: Connection, name: str, owner: str | None, former: str | None) -> None:
     if owner is None or not sa.inspect(connection).has_table(OWNER.name):
         return
     other = connection.scalar(sa.select(OWNER.c.orthanc))
-    if other not in (None, owner):
+    if other not in (None, owner, former):
         raise ForeignLedger(
-            f"the ledger {name} belongs to another Orthanc: give each its own by ChestAI.Ledger;"
+            f"the ledger {name} belongs to another Orthanc: give each its own by ChestAI.Ledger, or all that"
+            " share one index the same ChestAI.Archive;"
             " where this Orthanc's index was made anew, move the ledger away, and a new one is begun"
         )
 
