@@ -9,7 +9,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./run bench", description="Benchmarks on a real Orthanc.")
     parser.add_argument("folders", nargs="*", type=Path, help="folders of DICOM files to read as well")
     parser.add_argument("--large", action="store_true", help="read a CT of 1,000 slices, too")
+    parser.add_argument(
+        "--segmenters", nargs="+", metavar="MODEL", help="instead: a CT by each of these, and by all of them"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
         synthetic = Path(scratch) / "synthetic"
         write_studies(synthetic)
+        if options.segmenters:
+            _write_slices(synthetic / "ct", Path(scratch) / "results", RESULTS)
+            _segmenters_table(Path(scratch), options.segmenters)
+            return
         studies = {"synthetic X-ray": synthetic / "xray", "synthetic CT": synthetic / "ct"}
         studies |= {folder.name: folder for folder in options.folders}
         if options.large:
@@ -108,6 +115,21 @@ def _results_table(scratch: Path) -> None:
         make, store = (entry["timings"][stage] for stage in ("results", "store"))
         total = sum(sizes.values())
         print(f"| {kind} | {make:.2f} | {store:.2f} | {sizes['seg']:.1f} | {total:.1f} |", flush=True)
+
+
+def _segmenters_table(scratch: Path, names: Sequence[str]) -> None:
+    """Seconds and memory of a CT of 300 slices by each segmenter, and by all of them beside each other."""
+    print(f"\nA CT of {RESULTS} x 512 x 512 by its segmenters, from stable to stored\n")
+    print("| Segmenters | Segment (s) | Total (s) | Peak memory |")
+    print("|---|---|---|---|")
+    for chosen in [*([name] for name in names), list(names)]:
+        data = scratch / "-".join(chosen)
+        with running(_server(data, {"Models": {"CtSegmentation": chosen}})) as server:
+            send_folder(server, scratch / "results")
+            (entry,) = settled(server, set())
+            timings, peak = entry["timings"], memory_mib(server, peak=True)
+        total = sum(seconds for stage, seconds in timings.items() if stage != "wait")
+        print(f"| {' + '.join(chosen)} | {timings['segment']:.1f} | {total:.1f} | {peak} MiB |", flush=True)
 
 
 def _server(data: Path, chest_ai: Mapping[str, Any] | None = None) -> OrthancServer:

@@ -205,6 +205,14 @@ def test_a_reading_by_both_has_the_first_ones_masks_and_tells_the_second(models:
     assert names == ["slices", "slices", "volumes"]
 
 
+def test_a_grid_that_memory_does_not_hold_is_refused(tmp_path: Path, models: dict[str, Path]) -> None:
+    fine = write_segmenter(
+        tmp_path, "fine", shape=(1, 1, 24, 40, 48), bands=NARROW, volume={"spacing": [0.2, 0.2, 0.2]}
+    )
+    with pytest.raises(ModelError, match=r"fine: its spacing would make a grid of .* the limit is 100000000"):
+        _segmented(lineup(fine, lungs=models["slices"]), phantom(*STACKS["thick"]))
+
+
 def _settings(folder: Path, chosen: Any) -> Any:
     models = {"Xray": [], "CtReject": "", "CtAxial": [], "CtSagittal": [], "CtSegmentation": chosen}
     return read_settings({"ChestAI": {"ModelsFolder": str(folder), "Models": models, "Provider": "cpu"}})

@@ -58,11 +58,12 @@ class Lattice:
             for positions, part, points in zip(self.source, self.box, self.target, strict=True)
         )
         slices, rows, columns = self.box
-        planes = np.empty((down.shape[1], len(back), len(across)), dtype=np.float32)
-        for k in range(len(planes)):
-            plane = volume[slices.start + k, rows, columns].astype(np.float32)
-            planes[k] = back @ plane @ across.T
-        return np.tensordot(down, planes, axes=1)
+        resampled = np.zeros(self.shape, dtype=np.float32)
+        for k in range(down.shape[1]):
+            plane = back @ volume[slices.start + k, rows, columns].astype(np.float32) @ across.T
+            for point in np.flatnonzero(down[:, k]):
+                resampled[point] += down[point, k] * plane
+        return resampled
 
     def restore(self, labels: Mask) -> Mask:
         """Labels of the grid on the whole volume: each voxel takes those of the point that is nearest."""
