@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from results_factory import classification, ct_findings
 
 from plugin import pipelines
+from plugin.domain.findings import Findings
 from plugin.domain.kinds import Modality, State
+from plugin.domain.outcome import KeptVerdict, Outcome, kept_findings
 from plugin.pipelines.reading import Reading, Request
 from plugin.service import Service
 from plugin.settings import read_settings
+from plugin.updates.shadow import compared, summary
 from plugin.web.access import Guard
 from plugin.web.routes import HttpRequest, respond
 from tests.fake_pacs import FakeOrthanc
@@ -148,3 +153,39 @@ def test_without_a_channel_there_is_nothing_to_install(fake: FakeOrthanc, tmp_pa
     settings = read_settings({"ChestAI": {}})
     service = Service(fake.pacs, settings, ledger_url=f"sqlite:///{tmp_path / 'l'}", stable_age=1)
     assert _ask(service, f"models/{NAME}/install")[0] == 409
+
+
+def test_a_classifiers_probabilities_and_calls_stand_side_by_side() -> None:
+    def findings(probability: float) -> Findings:
+        said = (classification(probability=probability), classification("ct-sagittal", "sagittal", 0.41))
+        return replace(ct_findings(), classifications=said)
+
+    outcome = Outcome(
+        state=State.DONE,
+        series="s",
+        verdict=KeptVerdict(accepted=True),
+        findings=kept_findings(findings(0.83)),
+    )
+    both = [
+        compared("ct-axial", outcome, accepted=True, findings=findings(probability), seconds=1.0)
+        for probability in (0.79, 0.12)
+    ]
+    assert both[0] == {
+        "series": "s",
+        "accepted": [True, True],
+        "seconds": 1.0,
+        "called": [True, True],
+        "probability": [0.83, 0.79],
+    }
+    rejected = compared("ct-axial", outcome, accepted=False, findings=None, seconds=0.5)
+    assert rejected == {"series": "s", "accepted": [True, False], "seconds": 0.5}
+    assert summary([*both, rejected, {"series": "t", "failed": "why"}]) == {
+        "series": 4,
+        "failed": 1,
+        "accepted_alike": 2,
+        "accepted": [3, 2],
+        "called_alike": 1,
+        "called": [2, 1],
+        "probability_mean": [0.83, 0.455],
+        "probability_largest_difference": 0.71,
+    }
