@@ -103,7 +103,7 @@ def test_ten_series_by_a_shadow_then_promotion_and_the_way_back(
     assert (status, cards[0]["version"], cards[0]["update"]) == (
         200,
         "1.1.0",
-        {"before": "the model folder's"},
+        {"before": "1.0.0"},
     )
     fake.add(*_phantom(11))
     until(lambda: _done(service, 11), "the next series is not read", 60)

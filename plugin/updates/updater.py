@@ -102,7 +102,7 @@ class Updater:
         if name in self._refused:
             told["refused"] = self._refused[name]
         if before:
-            told["before"] = before[-1] or "the model folder's"
+            told["before"] = before[-1] or self._shipped(name)
         return told or None
 
     def check(self) -> None:
@@ -147,8 +147,9 @@ class Updater:
                 raise Refused(first_line(error)) from error
             if version is None:
                 raise Refused(f"there is no version of {name} before the one in use")
-            self._changed(name, version or "the model folder's")
-            return version or "the model folder's"
+            version = version or self._shipped(name)
+            self._changed(name, version)
+            return version
 
     def step(self, pacs: Pacs, ledger: Ledger) -> None:
         """Let each shadow read one series that was read already, if nothing else is being read."""
@@ -285,6 +286,10 @@ class Updater:
         self._shadows.pop(name, None)
         self._exchange()
 
+    def _shipped(self, name: str) -> str:
+        """The version in the model folder."""
+        return _card(self._settings.models_folder / name).version
+
     def _go_on(self) -> None:
         """Raise Stopped where Orthanc stops."""
         if self._stop.is_set():
@@ -299,5 +304,5 @@ class Updater:
 def _card(folder: Path) -> Card:
     try:
         return read_card(folder)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"its card cannot be read: {first_line(error)}") from error

@@ -47,11 +47,22 @@ function card(one) {
         t("models.runs_on", { provider: one.provider }),
       ].join(" · "),
     ),
+    one.update && update(one.update),
     said.filter(([, text]) => text).map(([name, text]) => [h("h3", {}, t(`models.${name}`)), h("p", {}, text)]),
     figures("figures", one.figures),
     figures("shortcuts", one.shortcut_checks),
     h("p", { class: "quiet" }, `${t("models.file")} `, h("code", {}, one.sha256)),
   );
+}
+
+/** Newer versions of a network: tried, offered or refused, and the one before. */
+function update(known) {
+  const lines = [
+    known.state && t(`models.${known.state}`, { version: known.version, series: known.comparison.series }),
+    known.refused && t("models.refused", { why: known.refused }),
+    known.before && t("models.before", { version: known.before }),
+  ];
+  return h("ul", {}, lines.filter(Boolean).map((line) => h("li", {}, line)));
 }
 
 function figures(name, all) {

@@ -131,7 +131,15 @@ function findings(one, cards) {
     return one.verdict.accepted === null && section("findings", h("p", {}, t("series.no_findings")));
   }
   const classifiers = known.classifications.map((said) => classifier(said, cards));
-  return section("findings", classifiers, known.lungs && lungs(known.lungs));
+  const others = (known.beside ?? []).map((one) => beside(one, known.lungs));
+  return section("findings", classifiers, known.lungs && lungs(known.lungs), others);
+}
+
+/** What a further segmenter marks, and how far it agrees with the first. */
+function beside(one, first) {
+  const said = { model: one.model, first: first.model, share: percent(one.both.percent) };
+  if (one.agreement === null) return h("p", { class: "quiet" }, t("series.beside_nothing", said));
+  return h("p", { class: "quiet" }, t("series.beside", { ...said, dice: number(one.agreement, 2) }));
 }
 
 /** What one classifier says of the class that it looks for. */
