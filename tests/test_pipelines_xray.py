@@ -20,7 +20,7 @@ from plugin.models.network import Model, Prediction
 from plugin.pipelines import steps
 from plugin.pipelines.reading import Request, Stages
 from plugin.settings import read_settings
-from tests.dicom_factory import source, xray_dataset
+from tests.dicom_factory import MemorySource, source, xray_dataset
 from tests.results_factory import IDENTITY
 
 ROWS, COLUMNS = 640, 520
@@ -55,13 +55,18 @@ def asked(score: float) -> Asked:
     return ask
 
 
-def report(lineup: Lineup, score: float) -> Dataset:
-    """The SR of a film of a grey body in dark air."""
-    film = np.full((ROWS, COLUMNS), 30, np.uint16)
-    film[40:, 30:-30] = 2000
-    film[200:500, 90:220] = 1200
+def film() -> MemorySource:
+    """A film of a grey body in dark air."""
+    pixels = np.full((ROWS, COLUMNS), 30, np.uint16)
+    pixels[40:, 30:-30] = 2000
+    pixels[200:500, 90:220] = 1200
+    return source(xray_dataset(pixels))
+
+
+def report(lineup: Lineup, score: float, of: MemorySource | None = None) -> Dataset:
+    """The SR of a film."""
     request = Request(
-        source=source(xray_dataset(film)),
+        source=of or film(),
         identity=IDENTITY,
         lineup=lineup,
         settings=SETTINGS,

@@ -196,7 +196,9 @@ def _geometry(series: Sequence[Dataset], limits: CtLimits) -> Iterator[Remark]:
         axial = min(abs(float(np.cross(o[0], o[1])[2])) for o in cosines)
         if axial < limits.min_axis_cosine:
             off, most = (f"{np.degrees(np.arccos(c)):.1f}" for c in (axial, limits.min_axis_cosine))
-            message = f"the slices lean {off} degrees out of the axial plane: at most {most} is accepted"
+            message = (
+                f"the slices lean {off} degrees out of the axial plane: at most {most} degrees are accepted"
+            )
             yield reject(RemarkCode.NOT_AXIAL, message, degrees=off, most=most)
     try:
         stack = geometry.stack(series)
