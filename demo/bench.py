@@ -16,9 +16,11 @@ from typing import Any
 import pydicom
 from pydicom.uid import generate_uid
 
+from demo.fleet.bench import capacity, compare
 from demo.measure import answer_times, memory_mib, percentile, running, send_folder, settled
 from demo.phantom.files import write_studies
 from demo.server import OrthancServer
+from demo.soak.series import Factory
 
 STAGES = ("wait", "header", "decode", "screen", "classify", "segment", "measure", "results", "store")
 IDLE_SECONDS = 5.0
@@ -34,7 +36,24 @@ def main() -> None:
     parser.add_argument(
         "--segmenters", nargs="+", metavar="MODEL", help="instead: a CT by each of these, and by all of them"
     )
+    parser.add_argument(
+        "--workers",
+        type=lambda text: [int(count) for count in text.split(",")],
+        metavar="N,...",
+        help="only: the same CTs read by Orthanc itself and by so many workers",
+    )
+    parser.add_argument(
+        "--capacity",
+        action="store_true",
+        help="only: a hospital's day simulated from what is measured here, and held against real runs",
+    )
+    parser.add_argument(
+        "--ct-seconds", type=float, metavar="S", help="with --capacity: seconds for a CT on other workers"
+    )
     options = parser.parse_args()
+    if options.workers or options.capacity:
+        _workers_table(options)
+        return
     with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
         synthetic = Path(scratch) / "synthetic"
         write_studies(synthetic)
@@ -53,6 +72,18 @@ def main() -> None:
             _load_table(server, studies["synthetic CT"])
         _write_slices(studies["synthetic CT"], Path(scratch) / "results", RESULTS)
         _results_table(Path(scratch))
+
+
+def _workers_table(options: argparse.Namespace) -> None:
+    """What workers bring, and what a day would take."""
+    with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
+        folder, synthetic = Path(scratch), Path(scratch) / "synthetic"
+        write_studies(synthetic)
+        slices = list((synthetic / "ct").iterdir())
+        factory = Factory(xray=synthetic / "xray" / "xray.dcm", ct=slices, folder=folder / "sent", seed=1)
+        runs = compare(folder, factory, options.workers or [1, 2])
+        if options.capacity:
+            capacity(folder, synthetic, runs, ct_seconds=options.ct_seconds)
 
 
 def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:

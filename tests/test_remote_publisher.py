@@ -82,7 +82,8 @@ def test_a_message_says_which_series_and_which_attempt_and_no_more(
     settings: Settings, open_ledger: Callable[[str], Ledger], publish: Callable[..., Any]
 ) -> None:
     ledger = open_ledger("somebody")
-    ledger.advance(1, {SERIES: "ct", OTHER: "xray"}, dict.fromkeys((SERIES, OTHER), time.time()))
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    ledger.request(OTHER, "xray")
     one = publish()
     _until(lambda: not ledger.unpublished(lost=(), older=60, limit=1), "it is not published")
     _until(lambda: one.status()["queues"]["ct-jobs"]["ready"] == 1, "the queue's length is not seen")
@@ -96,7 +97,7 @@ def test_a_message_says_which_series_and_which_attempt_and_no_more(
     assert message.properties["delivery_mode"] == 2, "it is not kept on the disk"
     (film,) = _messages(settings, "rx-jobs")
     assert json.loads(film.body)[0] == [OTHER, 1]
-    assert film.properties["priority"] > message.properties["priority"]
+    assert film.properties["priority"] > message.properties["priority"], "somebody asked for it"
 
 
 def test_a_wiped_broker_is_filled_again_from_the_ledger(

@@ -80,6 +80,15 @@ class PostgresServer:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "chest", name)
         return self.url(name)
 
+    def transactions(self, database: str) -> int:
+        """How many transactions a database has committed since it was made."""
+        query = f"SELECT xact_commit FROM pg_stat_database WHERE datname = '{database}'"  # noqa: S608
+        options = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "chest", "-At", "-c", query, "postgres"]
+        told = subprocess.run(
+            [str(self._programs / "psql"), *options], check=True, capture_output=True, cwd=self._folder
+        )
+        return int(told.stdout)
+
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
             [str(self._programs / program), *arguments],

@@ -18,7 +18,6 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
-from plugin.domain.kinds import Modality
 from plugin.models.lineup import Lineup
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.fleet import KEEPER, Member
@@ -38,6 +37,9 @@ reading at a worker that reads from several queues: then it is handed out again,
 
 _SILENT_SECONDS = 600.0
 """After this time without a word a worker is no longer listed."""
+
+_URGENT = 9
+"""The priority of a series that somebody asked for; quorum queues heed it from RabbitMQ 4.0 on."""
 
 _BROKER_ERRORS: tuple[type[Exception], ...] = (OSError, AMQPError, KombuError)
 
@@ -183,7 +185,7 @@ class Publisher:
             args=(entry.series, entry.attempts + 1),
             queue=QUEUES[entry.modality],
             producer=producer,
-            priority=9 if entry.modality is Modality.XRAY else 0,
+            priority=_URGENT if entry.forced else 0,
             retry=False,
         )
 
