@@ -44,4 +44,4 @@ def test_a_region_is_drawn_where_it_is_with_the_score_beside_it(orthanc_server: 
     (points,) = outlined(sr)
     wanted = np.array([left, top]) + scale * np.array([points.min(axis=0), points.max(axis=0)])
     seen = [[drawn["x"], drawn["y"]], [drawn["x"] + drawn["width"], drawn["y"] + drawn["height"]]]
-    np.testing.assert_allclose(seen, wanted, atol=3)
+    np.testing.assert_allclose(seen, wanted, atol=5)  # the line has a width of its own
