@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from plugin.domain.assessment import Assessment, assessments_of
+from plugin.domain.assessment import Assessment, Correction, assessments_of, corrections_of
 from plugin.domain.errors import NotHeld, TooLarge
 from plugin.domain.outcome import Outcome, outcome_of
 from plugin.domain.pacs import Change, SeriesRecord
@@ -46,8 +46,8 @@ class OrthancApi:
     """Orthanc over a transport (:class:`plugin.domain.pacs.Pacs`, and most of ``OwnPacs``)."""
 
     def __init__(self, transport: Transport, *, series_metadata: int, max_instance_mb: int) -> None:
-        """``series_metadata``: number of the metadata that keeps a series' outcome; the next number keeps
-        what physicians said of it."""
+        """``series_metadata``: number of the metadata that keeps a series' outcome; the next two
+        keep what people made of it."""
         self._transport = transport
         self._series_metadata = series_metadata
         self._max_bytes = max_instance_mb << 20
@@ -172,6 +172,15 @@ class OrthancApi:
         """Keep what physicians said in the series' metadata."""
         kept = [one.model_dump(mode="json") for one in assessments]
         self._keep(series, self._series_metadata + 1, kept)
+
+    def corrections(self, series: str) -> tuple[Correction, ...]:
+        """Segmentations that somebody has corrected, the latest first, from the metadata after those."""
+        return corrections_of(self._kept(series, self._series_metadata + 2), series)
+
+    def keep_corrections(self, series: str, corrections: Sequence[Correction]) -> None:
+        """Keep what is known of corrected Segmentations in the series' metadata."""
+        kept = [one.model_dump(mode="json") for one in corrections]
+        self._keep(series, self._series_metadata + 2, kept)
 
     def source(self, record: SeriesRecord) -> ApiSeries:
         """The series as a source of instances."""

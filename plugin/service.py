@@ -18,10 +18,12 @@ from plugin.domain.pacs import OwnPacs
 from plugin.models.cards import public_card
 from plugin.models.lineup import Lineup, load_lineup
 from plugin.queue.assessing import Assessing
+from plugin.queue.correcting import Correcting
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.engine import Engine, make_engine
 from plugin.queue.filing import Filing
 from plugin.queue.intake import Intake
+from plugin.queue.labelling import Labelling
 from plugin.queue.leases import EMBEDDED
 from plugin.queue.ledger import Ledger
 from plugin.queue.opening import open_ledger
@@ -258,6 +260,7 @@ class Service:
             backlog_days=self.settings.backlog_days,
             xray_modalities=self.settings.xray.modalities,
             switched_off=self.settings.switched_off,
+            others=Correcting(self.pacs, ledger, Labelling(self.pacs, ledger, self.settings.labels)).notice,
         )
         engine = make_engine(self.pacs, ledger, self.lineup, self.settings)
         with self._starting:

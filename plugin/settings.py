@@ -291,9 +291,9 @@ class Settings(Section):
     series_metadata: int = Field(
         default=4207,
         ge=1024,
-        le=65534,
-        description="number of the series metadata in which Orthanc keeps the outcome; the next number keeps"
-        " what physicians said",
+        le=65533,
+        description="number of the series metadata in which Orthanc keeps the outcome; the next two keep what"
+        " people made of it",
     )
     labels: Labels = Field(
         default=Labels(), description="labels in Orthanc, from 1.12.0 on; an empty one is not given"

@@ -157,7 +157,7 @@ def test_the_slices_of_a_ct_and_what_was_marked(read: Read, window: Page) -> Non
     expect(window.locator(".viewer img")).not_to_have_attribute("src", before or "")
     window.get_by_label("Show what was marked").uncheck()
     expect(canvas).to_be_hidden()
-    window.wait_for_function("document.querySelector('.viewer img').naturalWidth > 0")
+    window.wait_for_function("() => document.querySelector('.viewer img').naturalWidth > 0")
 
 
 def test_what_is_said_of_a_series(read: Read, window: Page) -> None:

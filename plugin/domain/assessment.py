@@ -1,14 +1,16 @@
-"""A physician's word on a reading: accepted, modified or rejected, by whom, and of which version."""
+"""What a person made of a reading: a word on it, by whom and of which version, or corrected outlines."""
 
 from __future__ import annotations
 
 import logging
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 log = logging.getLogger(__name__)
+
+_Kept = TypeVar("_Kept", "Assessment", "Correction")
 
 
 class Decision(StrEnum):
@@ -43,14 +45,44 @@ class Assessment(BaseModel):
     made_by: str = ""
 
 
+class Correction(BaseModel):
+    """A Segmentation that somebody has corrected in a viewer, measured anew; kept like an assessment.
+
+    ``segmentation``: Orthanc's id of it; ``corrects``: of the plugin's own one at that time, None where
+    there was none. ``lungs``: volumes in mL and percentages by ``right``, ``left`` and ``both``; None
+    where it cannot be measured, for ``reason``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    segmentation: str
+    corrects: str | None = None
+    by: str = ""
+    made_with: str = ""
+    at: float
+    lungs: dict[str, dict[str, float]] | None = None
+    reason: str | None = None
+
+
+def corrections_of(kept: object, series: str) -> tuple[Correction, ...]:
+    """The corrections of a series in JSON that was kept of them, the latest first; without what is none."""
+    return _latest_first(kept, Correction, series)
+
+
 def assessments_of(kept: object, series: str) -> tuple[Assessment, ...]:
     """The words on a series in JSON that was kept of them, the latest first; what is none is left out."""
+    return _latest_first(kept, Assessment, series)
+
+
+def _latest_first(kept: object, kind: type[_Kept], series: str) -> tuple[_Kept, ...]:
     found = []
     for item in kept if isinstance(kept, list) else ():
         try:
-            found.append(Assessment.model_validate(item))
+            found.append(kind.model_validate(item))
         except ValidationError as error:
-            log.warning("series %s: a physician's word cannot be read: %s", series, error.error_count())
+            log.warning(
+                "series %s: what was kept of it cannot be read: %d errors", series, error.error_count()
+            )
     return tuple(sorted(found, key=lambda one: one.at, reverse=True))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from plugin.domain.assessment import Assessment
+from plugin.domain.assessment import Assessment, Correction
 from plugin.domain.outcome import Outcome
 
 
@@ -100,6 +100,9 @@ class Pacs(Protocol):
     def assessments(self, series: str) -> tuple[Assessment, ...]:
         """What physicians said of a series, the latest first."""
 
+    def corrections(self, series: str) -> tuple[Correction, ...]:
+        """Segmentations of a series that somebody has corrected, the latest first."""
+
     def can_label(self) -> bool:
         """Whether this Orthanc keeps labels."""
 
@@ -139,6 +142,9 @@ class OwnPacs(Pacs, Protocol):
 
     def keep_assessments(self, series: str, assessments: Sequence[Assessment]) -> None:
         """Keep what physicians said in the series' metadata."""
+
+    def keep_corrections(self, series: str, corrections: Sequence[Correction]) -> None:
+        """Keep what is known of corrected Segmentations in the series' metadata."""
 
     def set_metric(self, name: str, value: float) -> None:
         """Set one of Orthanc's metrics (``/tools/metrics-prometheus``)."""

@@ -37,10 +37,13 @@ class Intake:
         backlog_days: float,
         xray_modalities: Sequence[str],
         switched_off: Mapping[Modality, str],
+        others: Callable[[SeriesRecord], None] = lambda _record: None,
     ) -> None:
         """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first;
-        ``switched_off``: what is not read at all, and why.
+        ``switched_off``: what is not read at all, and why; ``others`` hears of stable series that are not
+        read.
         """
+        self._others = others
         self._pacs = pacs
         self._ledger = ledger
         self._filing = filing
@@ -145,14 +148,17 @@ class Intake:
         self._ledger.advance(last, noted, due)
         for change in changes:
             if change.kind == "StableSeries" and change.resource not in noted:
-                self._look_at_sources_beside(page.record(change.resource))
+                record = page.record(change.resource)
+                if record is not None:
+                    self._look_at_sources_beside(record)
+                    self._others(record)
 
-    def _look_at_sources_beside(self, record: SeriesRecord | None) -> None:
+    def _look_at_sources_beside(self, record: SeriesRecord) -> None:
         """Let a study's series be looked at again where one of this plugin's results came from elsewhere.
 
         So it is when Orthanc corrects a study, for it copies the results with the images.
         """
-        if record is None or not self._filing.is_filed(record):
+        if not self._filing.is_filed(record):
             return
         try:
             (instance,) = record.instances

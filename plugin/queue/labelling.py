@@ -56,7 +56,8 @@ class Labelling:
             State.FAILED: self._names.failed,
             State.DONE: self._answer(outcome),
         }
-        reviewed = self._names.reviewed if self._pacs.assessments(entry.series) else ""
+        people = self._pacs.assessments(entry.series) or self._pacs.corrections(entry.series)
+        reviewed = self._names.reviewed if people else ""
         return {said[entry.state], reviewed} - {""}
 
     def _answer(self, outcome: Outcome) -> str:

@@ -65,6 +65,11 @@ def shown(service: Service, entry: Entry) -> dict[str, Any]:
     known = entry_json(entry, service.pacs.has_instance)
     current = known["outputs"][ResultKind.SR]
     known["reviews"] = [as_json(one, current) for one in service.pacs.assessments(entry.series)]
+    known["corrections"] = [
+        one.model_dump(mode="json") | {"current": one.corrects == known["outputs"][ResultKind.SEG]}
+        for one in service.pacs.corrections(entry.series)
+        if service.pacs.has_instance(one.segmentation)
+    ]
     for running in service.running():
         if running["series"] == entry.series:
             known |= {"state": State.RUNNING.value, **running}

@@ -4,9 +4,10 @@ import { ai, postJson } from "./api.js";
 import { h } from "./dom.js";
 import { tell } from "./notice.js";
 import { PAST } from "./verdict.js";
-import { person, t, when } from "./words.js";
+import { number, percent, person, t, when } from "./words.js";
 
 const DECISIONS = ["accept", "modify", "reject"];
+const SIDES = ["right", "left", "both"];
 const MOST_TEXT = 2000;
 
 /**
@@ -19,6 +20,7 @@ export function review(one, session, cards, look) {
     { class: "review" },
     h("h2", {}, t("review.title")),
     one.reviews.map(word),
+    one.corrections.map((said) => correction(said, one.findings?.lungs)),
     one.outputs.sr === null
       ? h("p", { class: "quiet" }, t("review.no_report"))
       : session.may_review
@@ -38,6 +40,37 @@ function word(said) {
     said.meaning && h("p", {}, `${t("review.corrected")}: ${said.meaning}`),
     said.text && h("blockquote", {}, said.text),
     !said.current && h("p", { class: "quiet" }, t("review.of", { made_by: said.made_by })),
+  );
+}
+
+/** Outlines that came back from a viewer: their volumes beside the software's. */
+function correction(said, lungs) {
+  const who = [person(said.by), said.made_with].filter((text) => text).join(", ");
+  const share = (measured, side) => (measured ? percent(measured[side].percent) : "");
+  const rows = SIDES.map((side) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, t(`series.${side}`)),
+      h("td", {}, share(lungs, side)),
+      h("td", {}, share(said.lungs, side)),
+      h("td", {}, said.lungs && `${number(said.lungs[side].findings_ml, 1)} mL`),
+    ),
+  );
+  const columns = ["series.side", "review.by_software", "review.by_hand", "series.marked"];
+  return h(
+    "div",
+    { class: "word" },
+    h("p", {}, h("strong", {}, t("review.outlines")), ` · ${who} · ${when(said.at)}`),
+    said.lungs === null
+      ? h("p", {}, t("review.unmeasured", { why: said.reason ?? "" }))
+      : h(
+          "table",
+          {},
+          h("thead", {}, h("tr", {}, columns.map((key) => h("th", { scope: "col" }, t(key))))),
+          h("tbody", {}, rows),
+        ),
+    !said.current && h("p", { class: "quiet" }, t("review.outlines_of")),
   );
 }
 

@@ -64,7 +64,7 @@ async function refresh(id, parts, [cards, session], look) {
   fillIfNew(parts.found, [one.findings, one.verdict, one.error], () => found(one, cards));
   fillIfNew(parts.rest, [one.outputs, one.gone, one.models, one.timings, study?.ID], () => rest(one, study));
   // By itself, so that what somebody types stays while other things change.
-  fillIfNew(parts.review, [one.outputs.sr, one.reviews], () => review(one, session, cards, look));
+  fillIfNew(parts.review, [one.outputs.sr, one.reviews, one.corrections], () => review(one, session, cards, look));
   return one.state === "running" || one.state === "waiting";
 }
 

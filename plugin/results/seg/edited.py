@@ -1,0 +1,163 @@
+"""A Segmentation that somebody has corrected in a viewer: which of our segments it has, and its volumes.
+
+OHIF writes BINARY or LABELMAP (RLE), 3D Slicer BINARY. Masks are kept packed, a bit a voxel, by the position
+of their plane; planes on which nothing is marked may be left out (DICOM PS3.3 Section C.8.20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import iter_pixels
+
+from plugin.results.texts import LANGUAGES, Texts
+
+RIGHT, LEFT, FINDINGS = "lung-right", "lung-left", "findings"
+
+_LABELS = {
+    Texts(language)(f"segment.{name}{clear}").casefold(): name
+    for language in LANGUAGES
+    for name, clear in ((RIGHT, ""), (RIGHT, "-clear"), (LEFT, ""), (LEFT, "-clear"), (FINDINGS, ""))
+}
+_SAME_PLANE = 0.01
+"""Positions in mm nearer than this are one plane."""
+
+Packed = npt.NDArray[np.uint8]
+
+
+class Unmeasurable(ValueError):
+    """A Segmentation that cannot be measured, with the reason in one sentence."""
+
+
+class NotOurs(Unmeasurable):
+    """A Segmentation of something else."""
+
+
+@dataclass
+class Masks:
+    """Masks by segment and plane. ``area``: mm² of a pixel; planes are numbered by their position in mm."""
+
+    shape: tuple[int, int]
+    area: float
+    planes: dict[str, dict[int, Packed]] = field(default_factory=dict)
+    overlap: bool = True
+    """Whether segments may lie over each other; in a label map the lungs are without the findings."""
+
+    def add(self, name: str, plane: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Add a frame of a segment."""
+        packed = np.packbits(mask)
+        held = self.planes.setdefault(name, {})
+        held[plane] = packed if plane not in held else held[plane] | packed
+
+    def of(self, name: str, plane: int) -> Packed:
+        """The mask of a segment on a plane, empty where nothing is marked."""
+        empty = np.zeros((self.shape[0] * self.shape[1] + 7) // 8, np.uint8)
+        return self.planes.get(name, {}).get(plane, empty)
+
+    @property
+    def distance(self) -> float:
+        """The usual distance of neighbouring planes in mm. Raises Unmeasurable where there is one plane."""
+        every = sorted({plane for held in self.planes.values() for plane in held})
+        if len(every) < 2:
+            raise Unmeasurable("it marks fewer than two slices")
+        return float(np.median(np.diff(every))) * _SAME_PLANE
+
+
+def read_masks(segmentation: Dataset) -> Masks:
+    """The masks of our three segments in a Segmentation.
+
+    Raises Unmeasurable, and NotOurs where it has no segment for the findings.
+    """
+    names = _names(segmentation)
+    if FINDINGS not in names.values():
+        raise NotOurs("none of its segments is called as the opacities are")
+    kind = str(segmentation.get("SegmentationType", ""))
+    if kind not in ("BINARY", "LABELMAP"):
+        raise Unmeasurable(f"its masks are of kind {kind or 'unknown'}, not BINARY or LABELMAP")
+    frames = segmentation.PerFrameFunctionalGroupsSequence
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    spacing = _group(shared, frames[0], "PixelMeasuresSequence").PixelSpacing
+    cosines = _group(shared, frames[0], "PlaneOrientationSequence").ImageOrientationPatient
+    normal = np.cross(np.array(cosines[:3], float), np.array(cosines[3:], float))
+    masks = Masks(
+        shape=(segmentation.Rows, segmentation.Columns),
+        area=float(spacing[0]) * float(spacing[1]),
+        overlap=kind == "BINARY",
+    )
+    for groups, frame in zip(frames, iter_pixels(segmentation), strict=True):
+        position = np.array(_group(shared, groups, "PlanePositionSequence").ImagePositionPatient, float)
+        plane = round(float(position @ normal) / _SAME_PLANE)
+        numbers: Iterable[int] = names if kind == "LABELMAP" else [_segment_of(shared, groups)]
+        for number in numbers:
+            if number in names:
+                masks.add(names[number], plane, frame == number if kind == "LABELMAP" else frame > 0)
+    return masks
+
+
+def measure(edited: Masks, original: Masks | None) -> dict[str, dict[str, float]]:
+    """Volumes in mL and percentages of each lung and of both, as the routes answer them.
+
+    The lungs are those of ``edited`` where it has both and they lie under the findings, else those of
+    ``original``, the Segmentation that was corrected, with what was added to them. Raises Unmeasurable.
+    """
+    whole = edited.overlap and {RIGHT, LEFT} <= set(edited.planes)
+    if not whole and (original is None or not original.overlap):
+        raise Unmeasurable("it does not have both lungs, and neither has the Segmentation that was corrected")
+    if original is not None and original.shape != edited.shape:
+        raise Unmeasurable("it has another size than the Segmentation that was corrected")
+    sources = [edited] if whole or original is None else [original, edited]
+    voxel = edited.area * (original or edited).distance / 1000
+    volumes = dict(_volumes(edited, sources, voxel))
+    both = (volumes["right"][0] + volumes["left"][0], volumes["right"][1] + volumes["left"][1])
+    return {side: _shown(*volume) for side, volume in (*volumes.items(), ("both", both))}
+
+
+def _volumes(edited: Masks, sources: list[Masks], voxel: float) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Lung and findings in it, in mL, by side."""
+    for side, name in (("right", RIGHT), ("left", LEFT)):
+        planes = {plane for source in sources for plane in source.planes.get(name, {})}
+        lung = findings = 0
+        for plane in planes:
+            mask = np.bitwise_or.reduce([source.of(name, plane) for source in sources])
+            lung += int(np.bitwise_count(mask).sum())
+            findings += int(np.bitwise_count(mask & edited.of(FINDINGS, plane)).sum())
+        yield side, (lung * voxel, findings * voxel)
+
+
+def _shown(volume: float, findings: float) -> dict[str, float]:
+    percent = 100 * findings / volume if volume > 0 else 0.0
+    return {
+        "volume_ml": round(volume, 1),
+        "findings_ml": round(findings, 1),
+        "percent": round(percent, 2),
+    }
+
+
+def _names(segmentation: Dataset) -> dict[int, str]:
+    """Which of our segments each number is, by its label in any language of ours."""
+    labels = {
+        int(one.SegmentNumber): str(one.get("SegmentLabel", "")) for one in segmentation.SegmentSequence
+    }
+    return {
+        number: _LABELS[label.strip().casefold()]
+        for number, label in labels.items()
+        if label.strip().casefold() in _LABELS
+    }
+
+
+def _segment_of(shared: Dataset, frame: Dataset) -> int:
+    """The number of the segment that a frame of a BINARY Segmentation marks."""
+    return int(_group(shared, frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+
+
+def _group(shared: Dataset, frame: Dataset, keyword: str) -> Dataset:
+    """A functional group, shared by all frames or of this one. Raises Unmeasurable without it."""
+    for groups in (shared, frame):
+        if groups.get(keyword):
+            found: Dataset = groups[keyword].value[0]
+            return found
+    raise Unmeasurable(f"it has no {keyword}")
