@@ -121,6 +121,27 @@ def test_a_wiped_broker_is_filled_again_from_the_ledger(
     assert len(_messages(settings, "ct-jobs")) == 1
 
 
+def test_a_broker_that_stands_still_is_not_waited_for_for_ever(
+    rabbit: RabbitServer,
+    settings: Settings,
+    open_ledger: Callable[[str], Ledger],
+    publish: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher, "_ANSWER_SECONDS", 1)
+    ledger = open_ledger("somebody")
+    one = publish()
+    _until(lambda: one.keeps and one.status()["queues"]["ct-jobs"]["ready"] == 0, "it does not begin")
+    rabbit.freeze()
+    try:
+        ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+        _until(lambda: one.trouble is not None, "that the broker stands still is not noticed")
+    finally:
+        rabbit.wake()
+    _until(lambda: one.status()["queues"]["ct-jobs"]["ready"] == 1, "it is not published")
+    assert len(_messages(settings, "ct-jobs")) == 1
+
+
 def test_one_orthanc_of_several_keeps_the_ledger(
     open_ledger: Callable[[str], Ledger], publish: Callable[..., Any]
 ) -> None:

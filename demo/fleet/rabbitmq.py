@@ -76,9 +76,22 @@ class RabbitServer:
     def kill(self) -> None:
         """End it at once, as a machine that loses its power does."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)  # the script and the server that it started
+            self._signal(signal.SIGKILL)
             self._process.wait(30)
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it stand still (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on after :meth:`freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the script and to the server that it started."""
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
 
     def wipe(self) -> None:
         """End it, and delete all that it kept."""

@@ -68,10 +68,10 @@ def _torture(setup: Setup, site: Site, chapter: Chapter) -> None:
     for worker in site.workers.values():
         if worker.exit_status is None:
             worker.stop()
+    attempts = [int(entry["attempts"]) for entry in site.orthanc.get("/ai/series?limit=1000")]
     made = _outputs(site.orthanc)
     chapter.problems += _read_embedded(site, made)
     chapter.problems += audit(site.orthanc, sent=sent)
-    attempts = [int(entry["attempts"]) for entry in site.orthanc.get("/ai/series?limit=1000")]
     chapter.figures |= {
         "series": f"{len(made)}, {sum(map(len, made.values()))} results",
         "troubles": ", ".join(_TROUBLES),

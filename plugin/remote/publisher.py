@@ -35,6 +35,9 @@ _LOST_SECONDS = 10.0
 reading at a worker that reads from several queues: then it is handed out again, to whoever is free.
 """
 
+_ANSWER_SECONDS = 10
+"""How long the broker may take for an answer."""
+
 _SILENT_SECONDS = 600.0
 """After this time without a word a worker is no longer listed."""
 
@@ -192,6 +195,9 @@ class Publisher:
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._app.connection_for_write()
+            # A broker that stands still is taken for one that is gone, else nobody would ever publish again.
+            patience = {"read_timeout": _ANSWER_SECONDS, "write_timeout": _ANSWER_SECONDS}
+            self._connection.transport_options = {**self._connection.transport_options, **patience}
             self._connection.ensure_connection(max_retries=1, timeout=5)
         return self._connection
 
