@@ -72,6 +72,14 @@ class Pacs(OrthancApi):
             raise OSError(f"Orthanc did not keep its identity: {error}") from error
 
     @staticmethod
+    def emit_audit(user: str | None, action: str, status: int) -> None:
+        """Tell Orthanc's audit log, which it has since 1.12.9 where a plugin keeps it, of a request."""
+        emit = getattr(orthanc, "EmitAuditLog", None)
+        if emit is not None:
+            detail = json.dumps({"status": status}).encode()
+            emit("chest-ai", user or "", orthanc.ResourceType.NONE, "", action, detail)
+
+    @staticmethod
     def set_metric(name: str, value: float) -> None:
         """Set one of Orthanc's metrics (``/tools/metrics-prometheus``)."""
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)

@@ -299,6 +299,10 @@ class Settings(Section):
         default=Labels(), description="labels in Orthanc, from 1.12.0 on; an empty one is not given"
     )
     reviews: Reviews = Field(default=Reviews(), description="who may review, and how that is kept")
+    administrators: tuple[str, ...] = Field(
+        default=(),
+        description="users of Orthanc who may read `GET /ai/audit`; empty: whoever gets into Orthanc",
+    )
     explorer_button: bool = Field(
         default=True, description="a button in Orthanc Explorer that opens a study or a series on the page"
     )

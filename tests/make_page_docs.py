@@ -51,7 +51,8 @@ def main() -> None:
             }
             ct, xray = (entries[modality]["series"] for modality in ("ct", "xray"))
             answer = pacs.request("POST", f"/ai/series/{ct}/review", json=word)
-            answer.raise_for_status()
+            if answer.status_code != 200:
+                raise SystemExit(answer.text)
             take(f"{pacs.url}/ai/", ct, xray)
         finally:
             pacs.kill()
@@ -85,7 +86,9 @@ def save(page: Page, name: str) -> None:
     page.wait_for_function("() => [...document.images].every((image) => image.complete)")
     page.wait_for_timeout(1000)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / f"{name}.png", optimize=True)
+    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        DOCS / f"{name}.png", optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,40 @@ def test_only_the_reviewers_of_the_settings_may(fake: FakeOrthanc, tmp_path: Pat
     assert verifier.VerifyingOrganization == "Hospital São José"
     assert room.get("session", user="mary")["named"] == "Silva^Mary"
     room.ledger.close()
+
+
+def test_what_was_asked_and_what_was_refused_is_written_down(fake: FakeOrthanc, tmp_path: Path) -> None:
+    room = Room(fake, tmp_path, Reviews={"Reviewers": KNOWN}, Administrators=["root"])
+    told: list[tuple[Any, ...]] = []
+    fake.ResourceType = types.SimpleNamespace(NONE=4)  # type: ignore[attr-defined]
+    fake.EmitAuditLog = lambda *said: told.append(said)  # type: ignore[attr-defined]
+    room.post(room.word())
+    room.post(room.word(), user="john")
+    room.post({"decision": "perhaps"})
+    assert "may read this" in room.get("audit", user="mary")["error"]
+    refused, second, first = room.get("audit", user="root")
+    path = f"POST series/{room.series}/review"
+    assert (first["user"], first["action"], first["status"]) == ("mary", path, 200)
+    assert (second["user"], second["action"], second["status"]) == ("john", path, 403)
+    assert (refused["user"], refused["action"]) == ("mary", "GET audit")
+    assert [said[1] for said in told] == ["mary", "john", "mary"]
+    request = HttpRequest(
+        method="GET", path="audit", user="root", headers=JSON, arguments={"before": str(first["number"])}
+    )
+    assert respond(room.service, GUARD, request) == (200, [])
+    room.ledger.close()
+
+
+def test_an_audit_log_that_fails_keeps_nothing_from_being_done(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_said: Any) -> None:
+        raise RuntimeError("no log")
+
+    room.fake.EmitAuditLog = broken  # type: ignore[attr-defined]
+    room.fake.ResourceType = types.SimpleNamespace(NONE=4)  # type: ignore[attr-defined]
+    assert room.post(room.word())[0] == 200
+    assert "was not written down" in caplog.text
 
 
 def test_whoever_is_not_known_gives_a_name_and_verifies_nothing(room: Room) -> None:

@@ -146,5 +146,8 @@ class OwnPacs(Pacs, Protocol):
     def keep_corrections(self, series: str, corrections: Sequence[Correction]) -> None:
         """Keep what is known of corrected Segmentations in the series' metadata."""
 
+    def emit_audit(self, user: str | None, action: str, status: int) -> None:
+        """Tell Orthanc's own audit log, where it has one, what somebody asked for."""
+
     def set_metric(self, name: str, value: float) -> None:
         """Set one of Orthanc's metrics (``/tools/metrics-prometheus``)."""

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from plugin.domain.kinds import Modality, State
-from plugin.queue import rows, worklist
+from plugin.queue import audit, rows, worklist
 from plugin.queue.database import reads, writes
 from plugin.queue.fleet import Fleet
 from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, entry_of
@@ -230,6 +230,16 @@ class Ledger(Fleet):
     def next_ones(self, connection: Connection, limit: int) -> list[Entry]:
         """What waits, in the order in which it is due; last what is still being received."""
         return worklist.next_ones(connection, limit)
+
+    @writes
+    def record(self, connection: Connection, user: str | None, action: str, status: int) -> None:
+        """Write down what somebody asked for; ``user``: None where nobody has checked who it was."""
+        audit.record(connection, user, action, status)
+
+    @reads
+    def actions(self, connection: Connection, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """Some of what people asked for, the latest first; ``before``: only what has a lower number."""
+        return audit.page(connection, before, limit)
 
     @reads
     def still_receiving(self, connection: Connection, before: float) -> list[str]:

@@ -104,6 +104,17 @@ RECIPES = sa.Table(
 )
 """What Orthanc reads each modality with today; a worker that has another recipe reads nothing."""
 
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("user", sa.String(128)),
+    sa.Column("action", sa.String(160), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+)
+"""What people asked for, and the HTTP status of the answer."""
+
 TABLES = tuple(METADATA.tables)
 
 

@@ -33,7 +33,7 @@ function row(one, studies) {
 /** A physician's word as a second label. */
 function word(one) {
   const said = one.review ?? one.reviews?.[0]?.decision;
-  return said ? h("span", { class: "label word" }, t(`review.${PAST[said]}`)) : null;
+  return said ? h("span", { class: "label reviewed" }, t(`review.${PAST[said]}`)) : null;
 }
 
 function reason(one) {
