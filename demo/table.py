@@ -57,7 +57,8 @@ def _reason(reason: Any) -> str:
 def _findings(entry: Mapping[str, Any]) -> str:
     findings = entry.get("findings") or {}
     lines = []
-    for said in findings.get("classifications", ()):
+    joined = findings.get("joined")
+    for said in [*([joined] if joined else []), *findings.get("classifications", ())]:
         chances = ", ".join(f"{name} {value:.2f}" for name, value in said["probabilities"].items())
         lines.append(f"{said['projection'] or 'X-ray'}: {said['called']} ({chances})")
     lungs = findings.get("lungs") or {}

@@ -23,6 +23,8 @@ from export.studies.precision_cases import has_study, study_of
 from export.studies.precision_report import keep_report, read_reports
 from export.studies.precision_report import table as precision_table
 from plugin.models.cards import read_card
+from plugin.models.joined import FILE as JOINED
+from plugin.models.joined import read_joiners
 from plugin.models.lineup import ROLES, default_model
 
 _log = logging.getLogger("export")
@@ -47,12 +49,15 @@ def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
 
     ``<!-- figures -->``: the first figures of the models that are read with where nothing else is set.
     ``<!-- xray classify -->`` and so on: all figures of the models of a modality and task.
+    ``<!-- ct joined -->``: those of the joined statements of a CT.
     ``<!-- precision -->``: what float16 and int8 cost. Raises KeyError where a mark has no table.
     """
     cards = [read_card(path.parent) for path in sorted(ONNX_MODELS.glob("*/card.json"))]
+    joined = [joiner.card for joiner in read_joiners(ONNX_MODELS)[0]]
     defaults = {default_model(role, cards) for role in ROLES}
     tables = {
-        "figures": table([card for card in cards if card.name in defaults], most=_HEADLINES),
+        "figures": table([*joined, *(card for card in cards if card.name in defaults)], most=_HEADLINES),
+        "ct joined": table(joined),
         "precision": precision_table(read_reports()),
     }
     for role in ROLES:
@@ -63,6 +68,10 @@ def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
             text = file.read_text(encoding="utf-8")
             filled = _MARKS.sub(lambda mark: mark[1] + tables[mark[2]] + mark[3], text)
             file.write_text(filled, encoding="utf-8")
+
+
+def _ships(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("card.json", JOINED))
 
 
 def main() -> None:
@@ -79,7 +88,7 @@ def main() -> None:
     parser.add_argument("model", nargs="*", help=f"of: {', '.join(known)}")
     parser.add_argument("--all", action="store_true", help="every model that has a card")
     arguments = parser.parse_args()
-    shipped = [name for name in known if (ONNX_MODELS / name / "card.json").is_file()]
+    shipped = [name for name in known if _ships(ONNX_MODELS / name)]
     names: list[str] = shipped if arguments.all else arguments.model
     if arguments.all and arguments.command == "precision":
         names = [name for name in names if has_study(known[name])]

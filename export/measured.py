@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from export.paths import ONNX_MODELS
-from plugin.models.cards import Card, Figure
+from plugin.models.cards import Figure
 
 
 class Measured(BaseModel):
@@ -45,7 +46,23 @@ def write_measured(name: str, measured: Measured) -> Path:
     return path
 
 
-def table(cards: Iterable[Card], most: int | None = None) -> str:
+class Told(Protocol):
+    """What a table is made of: a card, or a joined statement."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What was measured."""
+
+    @property
+    def shortcut_checks(self) -> tuple[Figure, ...]:
+        """What it can tell without looking at the lungs."""
+
+
+def table(cards: Iterable[Told], most: int | None = None) -> str:
     """The figures on the cards, or the ``most`` first of each, as a Markdown table."""
     lines = [
         "| Model | Figure | Value | 95 % interval | n | Measured on |",

@@ -106,3 +106,15 @@ def test_the_border_of_a_place_lies_where_its_evidence_ends() -> None:
     placed = attention_map(shades, body=whole(10, 40), input_shape=(64, 64), short_side=None).shades
     assert placed.min() == 0
     np.testing.assert_array_equal(placed > 0, np.arange(40)[None] >= np.full((10, 1), 20))
+
+
+def test_what_was_cut_away_before_the_network_holds_nothing() -> None:
+    """The network was given a box of the picture: its shades fill the box, and there is none beyond it."""
+    lungs = np.zeros((60, 80), dtype=bool)
+    lungs[10:40, 20:70] = True
+    lungs[15, 30] = False
+    shades = np.full((8, 8), 0.5, dtype=np.float32)
+    placed = attention_map(
+        shades, body=lungs, input_shape=(128, 128), short_side=None, box=(10, 20, 40, 70)
+    ).shades
+    np.testing.assert_allclose(placed, np.where(lungs, 0.5, 0), atol=1e-6)

@@ -47,6 +47,13 @@ COVID = {"name": "COVID", "meaning": "COVID-19", "role": "finding"}
 OTHER = {"name": "NON-COVID", "meaning": "no COVID-19", "role": "other"}
 LOGITS = {"name": "logits", "meaning": "logits", "activation": "sigmoid", "classes": [COVID, OTHER]}
 VOLUME = {"spacing": [2.5, 1, 1]}
+LUNGS = {"axis": "axial", "over": "lungs", "level_hu": -900, "dense_hu": -600, "depth_mm": 300}
+ONE_CHANNEL = _card(AXIAL)["input"] | {
+    "shape": [1, 1, 128, 128],
+    "mean": [0.5],
+    "std": [0.5],
+    "projection": LUNGS,
+}
 PERCENTILES = {"rule": "percentiles", "low": 1, "high": 99}
 
 
@@ -73,6 +80,10 @@ PERCENTILES = {"rule": "percentiles", "low": 1, "high": 99}
         (_volumetric(SEGMENT, VOLUME | {"overlap": 1.0}), "overlap"),
         (_volumetric(AXIAL, VOLUME), "neither projected"),
         (_volumetric(XRAY, VOLUME), "only a segmenter reads volumes"),
+        (_changed(AXIAL, "input.projection", {"axis": "axial", "over": "lungs"}), "dense_hu and depth_mm"),
+        (_changed(AXIAL, "input.projection", {"axis": "axial", "depth_mm": 300}), "only there"),
+        (_changed(AXIAL, "input.projection", LUNGS | {"axis": "orthogonal"}), "axial or sagittal"),
+        (_changed(AXIAL, "input", ONE_CHANNEL), "three channels"),
     ],
 )
 def test_a_card_that_no_pipeline_can_use_is_refused(card: dict[str, Any], words: str) -> None:

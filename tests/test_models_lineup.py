@@ -103,3 +103,16 @@ def test_cuda_is_cuda_or_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem.startswith("Provider is cuda, but the models run on the CPU")
     assert load_lineup(_settings(Provider="auto")).problems == ()
     assert load_lineup(_settings(Provider="cpu")).problems == ()
+
+
+def test_the_shipped_parts_are_joined_and_others_stand_alone() -> None:
+    lineup = load_lineup(read_settings({"ChestAI": {"Models": {"Xray": []}}}))
+    assert lineup.problems == ()
+    assert lineup.ct_joiner is not None
+    assert lineup.ct_joiner.card.name == "ct-joined"
+    kinds = {figure.kind for figure in lineup.ct_joiner.algorithm.measured}
+    assert {"sensitivity", "specificity"} <= kinds
+    moved = {"Models": {"Xray": []}, "Thresholds": {"ct-segment-compact": {"findings": 0.6}}}
+    assert load_lineup(read_settings({"ChestAI": moved})).ct_joiner is None
+    published = {"Models": {"Xray": [], "CtAxial": ["ct-class-ax-b4"]}}
+    assert load_lineup(read_settings({"ChestAI": published})).ct_joiner is None

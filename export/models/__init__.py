@@ -11,7 +11,15 @@ from typing import Protocol
 
 from export.measured import Measured
 
-MODULES: tuple[str, ...] = ("xray", "ct_reject", "ct_classify", "ct_segment", "ct_volume")
+MODULES: tuple[str, ...] = (
+    "xray",
+    "ct_reject",
+    "ct_classify",
+    "ct_lungs",
+    "ct_segment",
+    "ct_volume",
+    "ct_joined",
+)
 
 
 class Model(Protocol):

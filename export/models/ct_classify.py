@@ -1,4 +1,5 @@
-"""Does a chest CT hold opacities as in COVID-19 pneumonia? On its axial (AX) or sagittal (SG) mean."""
+"""Does a chest CT hold opacities as in COVID-19 pneumonia? On its axial (AX) or sagittal (SG) mean, as
+published: of the whole body."""
 
 from __future__ import annotations
 
@@ -15,7 +16,6 @@ from export.data.ct_segment import deform, vary_intensity
 from export.figures import auc, calibration_error, figure, fit_temperature, rate_at_least, rate_below
 from export.measured import Measured
 from export.models.ct_finetune import Plan
-from export.models.ct_linear import Linear
 from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
 from export.networks.published import UNFINISHED
 from plugin.models.cards import Figure, OutputClass, Projection
@@ -159,35 +159,28 @@ def measure(found: OutOfFold, command: str) -> Measured:
     return Measured(figures=(*figures, error), temperature=temperature, thresholds={"FINDINGS": threshold})
 
 
-def _model(name: str, axis: Axis, words: str, size: int, plan: Plan | Linear) -> ProjectionModel:
+def _published(name: str, axis: Axis, words: str) -> ProjectionModel:
+    """The large network, trained and measured for what a machine without a GPU can give it."""
+    told = text(words)
     return ProjectionModel(
         name=name,
         task="classify",
         projection=Projection(axis=axis),
-        size=size,
-        plan=plan,
+        size=128,
+        plan=Plan(steps=120, rate=5e-4),
         vary=varied(axis),
         volumes=volumes,
         samples=sampler(axis),
         measure=measure,
         classes=CLASSES,
-        text=text(words),
-        default_rank=10,
+        text=dataclasses.replace(told, limits=UNFINISHED + told.limits),
+        default_rank=50,
+        architecture=B4,
+        build=b4,
     )
 
 
-def _published(name: str, axis: Axis, words: str) -> ProjectionModel:
-    """The large network, trained and measured for what a machine without a GPU can give it."""
-    model = _model(name, axis, words, 128, Plan(steps=120, rate=5e-4))
-    limits = UNFINISHED + model.text.limits
-    told = dataclasses.replace(model.text, limits=limits)
-    return dataclasses.replace(model, architecture=B4, build=b4, text=told, default_rank=50)
-
-
 MODELS = (
-    # Trained as a whole, the axial network tells the sources better and findings within them worse.
-    _model("ct-class-ax-compact", "axial", "axial", 192, Linear()),
-    _model("ct-class-sg-compact", "sagittal", "sagittal", 128, Plan(steps=200)),
     _published("ct-class-ax-b4", "axial", "axial"),
     _published("ct-class-sg-b4", "sagittal", "sagittal"),
 )

@@ -16,7 +16,6 @@ from export.data import ct
 from export.data.ct_projections import HIGH, LOW, Sample
 from export.measured import Measured
 from export.models.ct_finetune import Pictures, Plan, Vary, finetune, logits_of
-from export.models.ct_linear import Linear, fit_heads
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, lite_classifier
 from export.networks.published import ct_b4
@@ -86,7 +85,7 @@ class ProjectionModel:
     task: Literal["reject", "classify"]
     projection: Projection
     size: int
-    plan: Plan | Linear
+    plan: Plan
     vary: Vary
     volumes: Callable[[], list[str]]
     samples: Callable[[str, int], Iterator[Sample]]
@@ -120,18 +119,12 @@ class ProjectionModel:
         table = self.table(n for n in self.volumes() if n != ct.DICOM_CHEST)
         folds = folds_of(table)
         missing = [p for p in (PROD_PART, *range(ct.FOLDS)) if not self._checkpoint(p).exists()]
-        if isinstance(self.plan, Linear) and missing:
-            parts = [folds != part for part in missing]
-            networks = fit_heads(table, parts, self.plan, self.vary, seed=0)
-            for part, network in zip(missing, networks, strict=True):
-                torch.save(network.state_dict(), self._checkpoint(part))
-        elif isinstance(self.plan, Plan):
-            for part in missing:
-                _log.info("%s: training %s", self.name, self._checkpoint(part).name)
-                inside = table.at(folds != part)
-                torch.manual_seed(part)
-                network = finetune(self.build(self.size), inside, self.plan, self.vary, part)
-                torch.save(network.state_dict(), self._checkpoint(part))
+        for part in missing:
+            _log.info("%s: training %s", self.name, self._checkpoint(part).name)
+            inside = table.at(folds != part)
+            torch.manual_seed(part)
+            network = finetune(self.build(self.size), inside, self.plan, self.vary, part)
+            torch.save(network.state_dict(), self._checkpoint(part))
 
     def network(self, part: int) -> AttentionClassifier:
         """The network of a fold, or of PROD. Raises FileNotFoundError where it is not trained."""
@@ -197,9 +190,8 @@ class ProjectionModel:
         return write_card(card, folder)
 
     def _architecture(self) -> str:
-        how = "frozen" if isinstance(self.plan, Linear) else "trained as a whole"
         size = f"{self.size} x {self.size}"
-        return f"{self.architecture}, {how}, linear head on its pooled features, {size}"
+        return f"{self.architecture}, trained as a whole, linear head on its pooled features, {size}"
 
     def _input(self, shape: tuple[int, int, int, int]) -> ModelInput:
         return ModelInput(

@@ -49,7 +49,7 @@ class SegmentModel:
     folds: tuple[int, ...] = tuple(range(ct.FOLDS))
     limits: str = ""
 
-    def _trainer(self, part: int | str) -> Trainer:
+    def trainer(self, part: int | str) -> Trainer:
         """The trainer of a fold or of PROD."""
         torch.manual_seed(SEED)
         return Trainer(self.build(), self.plan, MEAN[0], STD[0], self._checkpoint(part))
@@ -62,7 +62,7 @@ class SegmentModel:
 
         Raises FileNotFoundError where it is not trained to the end.
         """
-        trainer = self._trainer(part)
+        trainer = self.trainer(part)
         if trainer.step < self.plan.steps:
             raise FileNotFoundError(f"{self.name}, {part}: trained {trainer.step} of {self.plan.steps} steps")
         return trainer.averaged()
@@ -76,7 +76,7 @@ class SegmentModel:
         """TRAIN on the patients outside each fold, then PROD on all but the DICOM chest; resumable."""
         parts: list[int | str] = [*self.folds, PROD]
         for part in parts:
-            trainer = self._trainer(part)
+            trainer = self.trainer(part)
             if trainer.step < self.plan.steps:
                 _log.info("%s: training %s", self.name, part)
                 inside = [n for n in ct.chest_names() if part == PROD or ct.fold_of(n) != part]

@@ -12,6 +12,7 @@ from plugin.analysis.preprocess import resize, short_side_shape
 
 FloatArray = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Box = tuple[int, int, int, int]
 
 FULL = float(np.log(1000.0))
 """The log odds above the operating point from which on the colour is full: a thousand times its odds."""
@@ -71,23 +72,25 @@ def attention_map(
     body: Mask,
     input_shape: tuple[int, int],
     short_side: int | None,
+    box: Box | None = None,
     located: bool = False,
 ) -> AttentionMap:
     """Shades (h, w) placed over a picture of the shape of ``body``, without what lies outside the body; those
     below 0 are none.
 
     ``input_shape`` and ``short_side`` say how the picture came to the network: stretched to
-    ``input_shape`` (None), or brought to that shorter side and cropped in the middle. ``located`` is passed
-    on.
+    ``input_shape`` (None), or brought to that shorter side and cropped in the middle. ``box``: the part
+    (top, left, bottom, right) that alone was given to the network, None for all of it; there is nothing
+    beyond it. ``located`` is passed on.
     """
     rows, columns = body.shape
-    top, left, bottom, right = seen(
+    top, left, bottom, right = box or seen(
         rows=rows, columns=columns, input_shape=input_shape, short_side=short_side
     )
     inside = np.clip(resize(shades, bottom - top, right - left), 0, 1)
     kept = inside * body[top:bottom, left:right]
     total = float(inside.sum())
-    placed = np.full((rows, columns), np.nan, dtype=np.float32)
+    placed = np.full((rows, columns), np.nan if box is None else 0.0, dtype=np.float32)
     placed[top:bottom, left:right] = kept
     outside = 1 - float(kept.sum()) / total if total > 0 else 0.0
     return AttentionMap(shades=placed, outside=outside, located=located)

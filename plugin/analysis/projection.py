@@ -68,11 +68,11 @@ class Projections:
         numbers = sorted(profiles)
         stacked = np.stack([profiles[k] for k in numbers])
         if self._thickness is not None:
-            stacked = _evenly(stacked, self._thickness[numbers])
+            stacked = evenly(stacked, self._thickness[numbers])
         return np.ascontiguousarray(stacked[::-1])
 
 
-def _evenly(profiles: FloatArray, thickness: npt.NDArray[np.float64]) -> FloatArray:
+def evenly(profiles: FloatArray, thickness: npt.NDArray[np.float64]) -> FloatArray:
     """Rows that stand for ``thickness`` mm each, interpolated to as many rows at even distances."""
     if len(profiles) < 2:
         return profiles

@@ -126,7 +126,8 @@ class Classification:
 
     algorithm: Algorithm
     projection: str | None
-    """``axial`` or ``sagittal`` for a CT classifier, None for an X-ray."""
+    """``axial`` or ``sagittal`` for a CT classifier, ``joined`` for what all parts of a CT's reading come to
+    together, None for an X-ray."""
     classes: tuple[ClassProbability, ...]
     called: str
 
@@ -212,11 +213,13 @@ class Findings:
 
     ``lungs`` is None for an X-ray, for a CT that no network segmented, and for one in which no lungs were
     found (a remark says so). ``beside`` are the measurements of further segmenters of the same lungs.
+    ``joined`` is what classifiers and segmentation come to together, None where a part of it is missing.
     ``screening`` is the network that accepted or rejected the series, None where none was asked.
     """
 
     modality: Modality
     classifications: tuple[Classification, ...] = ()
+    joined: Classification | None = None
     lungs: LungMeasurements | None = None
     beside: tuple[LungMeasurements, ...] = ()
     remarks: tuple[Remark, ...] = field(default=())
@@ -235,12 +238,15 @@ class Findings:
         for lungs in (self.lungs, *self.beside):
             if lungs is not None:
                 used += [lungs.outlined_by, lungs.algorithm]
+        if self.joined is not None:
+            used.append(self.joined.algorithm)
         return tuple(dict.fromkeys(used))
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
     """The findings as the status route answers them: probabilities 0 to 1, volumes in mL, percentages."""
     return {
+        "joined": None if findings.joined is None else _classification_json(findings.joined),
         "classifications": [_classification_json(c) for c in findings.classifications],
         "lungs": None if findings.lungs is None else _lungs_json(findings.lungs),
         "beside": [_lungs_json(lungs) | {"agreement": lungs.agreement} for lungs in findings.beside],

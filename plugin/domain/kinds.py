@@ -107,6 +107,7 @@ class RemarkCode(StrEnum):
     LUNGS_CUT_APEX = "lungs_cut_apex"
     LUNGS_CUT_BASE = "lungs_cut_base"
     NETWORK_REJECTION = "network_rejection"
+    NOT_CLASSIFIED = "not_classified"
     NOT_SCREENED = "not_screened"
     NOT_SEGMENTED = "not_segmented"
     NO_FINDINGS = "no_findings"

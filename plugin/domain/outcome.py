@@ -75,6 +75,7 @@ class KeptLungs(_Kept):
 class KeptFindings(_Kept):
     """What was found."""
 
+    joined: KeptClassification | None = None
     classifications: tuple[KeptClassification, ...] = ()
     lungs: KeptLungs | None = None
     beside: tuple[KeptLungs, ...] = ()

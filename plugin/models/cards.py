@@ -20,13 +20,13 @@ from plugin.models.selftest import SelfTest
 from plugin.models.volumetric import Volumetric
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """Base of every part of a card: a misspelt key is an error, and a card never changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class HuWindow(_Strict):
+class HuWindow(Strict):
     """Hounsfield units clipped to [low, high] and scaled to [0, 1]."""
 
     rule: Literal["hu_window"] = "hu_window"
@@ -34,7 +34,7 @@ class HuWindow(_Strict):
     high: float
 
 
-class Percentiles(_Strict):
+class Percentiles(Strict):
     """Display values clipped to two percentiles of the picture (0-100) and scaled to [0, 1]."""
 
     rule: Literal["percentiles"] = "percentiles"
@@ -42,7 +42,7 @@ class Percentiles(_Strict):
     high: float = Field(gt=50, le=100)
 
 
-class Equalise(_Strict):
+class Equalise(Strict):
     """Histogram equalisation of the whole picture to [0, 1]."""
 
     rule: Literal["equalise"] = "equalise"
@@ -51,7 +51,7 @@ class Equalise(_Strict):
 Intensity = Annotated[HuWindow | Percentiles | Equalise, Field(discriminator="rule")]
 
 
-class Resize(_Strict):
+class Resize(Strict):
     """How a picture comes to the size of the network.
 
     ``stretch`` brings it to the input shape whatever its aspect; ``short_side`` scales so that its
@@ -69,20 +69,41 @@ class Resize(_Strict):
         return self
 
 
-class Projection(_Strict):
-    """Which mean projections of a CT volume the network reads.
+class Projection(Strict):
+    """Which mean projections of a CT volume the network reads, and over which voxels.
 
     ``axial``: the mean along the body axis, rows towards posterior, columns towards the patient's left.
     ``sagittal``: the mean along left-right, rows from head to feet, columns towards posterior.
     ``orthogonal``: the axial, the sagittal and the coronal mean, a channel each; the coronal is the mean
     along front-back, rows from head to feet, columns towards the patient's left.
     HU are clipped to the card's window before the mean is taken.
+
+    ``over``: ``body``, all voxels; or ``lungs``, those that the segmenter in use gives to the lungs. Then the
+    network has three channels, cut to the box of the lungs: the mean HU of a ray's lung voxels in the card's
+    window, the share of them from ``dense_hu`` on, and the lung's depth, of which ``depth_mm`` is 1. Before
+    that the HU are shifted so that the tenth percentile of the lungs lies at ``level_hu``
+    (``plugin.analysis.lung_projection``).
     """
 
     axis: Literal["axial", "sagittal", "orthogonal"]
+    over: Literal["body", "lungs"] = "body"
+    level_hu: float | None = None
+    dense_hu: float | None = None
+    depth_mm: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _scales_belong_to_lungs(self) -> Projection:
+        lungs = self.over == "lungs"
+        if any(lungs == (scale is None) for scale in (self.level_hu, self.dense_hu, self.depth_mm)):
+            raise ValueError(
+                "level_hu, dense_hu and depth_mm are required for a projection over lungs, and only there"
+            )
+        if lungs and self.axis == "orthogonal":
+            raise ValueError("a projection over lungs is axial or sagittal")
+        return self
 
 
-class ModelInput(_Strict):
+class ModelInput(Strict):
     """The network's input: name in the graph, fixed shape, and how it is made.
 
     ``shape`` is (N, C, H, W), or (N, C, D, H, W) for a segmenter that reads a volume, which then has
@@ -120,12 +141,21 @@ class ModelInput(_Strict):
 
     @model_validator(mode="after")
     def _one_channel_per_projection(self) -> ModelInput:
-        if self.projection and self.projection.axis == "orthogonal" and self.shape[1] != 3:
-            raise ValueError("orthogonal projections need three channels")
+        if self.projection and self.shape[1] != 3:
+            if self.projection.axis == "orthogonal":
+                raise ValueError("orthogonal projections need three channels")
+            if self.projection.over == "lungs":
+                raise ValueError("a projection over lungs needs three channels")
+        return self
+
+    @model_validator(mode="after")
+    def _lungs_are_stretched(self) -> ModelInput:
+        if self.projection and self.projection.over == "lungs" and self.resize.mode != "stretch":
+            raise ValueError("a projection over lungs is stretched to the input")
         return self
 
 
-class OutputClass(_Strict):
+class OutputClass(Strict):
     """One class of an output, with the threshold at which it is called (probability >= threshold).
 
     ``role`` tells the plugin what the class is for, whatever its name: ``finding`` is what a classifier
@@ -139,7 +169,7 @@ class OutputClass(_Strict):
     threshold: float = Field(default=0.5, ge=0, le=1)
 
 
-class ModelOutput(_Strict):
+class ModelOutput(Strict):
     """One output of the graph.
 
     ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters of slices,
@@ -177,7 +207,7 @@ class ModelOutput(_Strict):
         return self
 
 
-class Figure(_Strict):
+class Figure(Strict):
     """A measured figure with its 95 % interval, the data it was measured on, and the command that did."""
 
     name: str
@@ -189,7 +219,7 @@ class Figure(_Strict):
     remark: str = ""
 
 
-class Card(_Strict):
+class Card(Strict):
     """A model card. See ``onnx_models/README.md`` for each key in words.
 
     ``task``: ``classify`` (which may have a REJECTION class), ``reject`` (accept or reject), ``segment``.
@@ -316,7 +346,7 @@ def read_cards(folder: Path) -> tuple[dict[str, Card], dict[str, str]]:
         try:
             card = read_card(path.parent)
         except ValidationError as error:
-            problems[name] = "; ".join(_what_is_wrong(item) for item in error.errors())
+            problems[name] = "; ".join(what_is_wrong(item) for item in error.errors())
         except (OSError, ValueError) as error:
             problems[name] = first_line(error)
         else:
@@ -327,7 +357,8 @@ def read_cards(folder: Path) -> tuple[dict[str, Card], dict[str, str]]:
     return cards, problems
 
 
-def _what_is_wrong(item: Mapping[str, Any]) -> str:
+def what_is_wrong(item: Mapping[str, Any]) -> str:
+    """One of pydantic's errors: where it is, and what."""
     place = ".".join(str(part) for part in item["loc"])
     return f"{place}: {item['msg']}" if place else str(item["msg"])
 

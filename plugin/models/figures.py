@@ -6,8 +6,10 @@ under the same names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from plugin.domain.findings import FigureKind, Measured
-from plugin.models.cards import Card
+from plugin.models.cards import Card, Figure
 
 _NAMES: dict[FigureKind, tuple[str, ...]] = {
     FigureKind.SENSITIVITY: ("sensitivity", "whole volumes with findings called"),
@@ -26,9 +28,14 @@ measured within one collection, where nothing but the disease tells the classes 
 
 def measured(card: Card) -> tuple[Measured, ...]:
     """The figures of a card that a report shows, one of each kind at most."""
+    return of_figures(card.figures)
+
+
+def of_figures(figures: Sequence[Figure]) -> tuple[Measured, ...]:
+    """Those of the figures that a report shows, one of each kind at most."""
     found = []
     for kind, names in _NAMES.items():
-        figure = next((f for f in card.figures if f.name.startswith(names) and f.value is not None), None)
+        figure = next((f for f in figures if f.name.startswith(names) and f.value is not None), None)
         if figure is not None and figure.value is not None:
             found.append(Measured(kind=kind, value=figure.value, interval=figure.interval, n=figure.n))
     return tuple(found)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from plugin.domain.errors import ModelError, first_line
 from plugin.domain.kinds import Modality
 from plugin.models.cards import Card, read_card, read_cards
+from plugin.models.joined import Joiner, read_joiners
 from plugin.models.loading import load_models, with_thresholds
 from plugin.models.network import Model
 from plugin.models.session import CUDA, why_no_cuda
@@ -57,6 +58,8 @@ class Lineup:
     """Segmenters whose measurements are told beside those of the leading one."""
     ct_lungs: Model | None = None
     """Finds the lungs for segmenters that find none, where no other in use does."""
+    ct_joiner: Joiner | None = None
+    """Joins what the classifiers and the leading segmenter say, where its very parts are in use."""
     load_problems: tuple[str, ...] = ()
 
     @property
@@ -109,6 +112,9 @@ def load_lineup(settings: Settings, installed: Mapping[str, Path] = MappingProxy
     loaded = {role: tuple(models[n] for n in names if n in models) for role, names in wanted.items()}
     problems = [f"model {name}: {why}" for name, why in broken.items()]
     problems += unusable + missing + without + failures
+    joiners, unread = read_joiners(settings.models_folder)
+    problems += [f"model {name}: {why}" for name, why in unread.items()]
+    parts = (*loaded[CT_AXIAL], *loaded[CT_SAGITTAL], *loaded[CT_SEGMENTATION][:1])
     if settings.provider == "cuda":
         problems += _without_cuda(models.values())
     return Lineup(
@@ -118,6 +124,7 @@ def load_lineup(settings: Settings, installed: Mapping[str, Path] = MappingProxy
         ct_segmentation=next(iter(loaded[CT_SEGMENTATION]), None),
         ct_beside=loaded[CT_SEGMENTATION][1:],
         ct_lungs=next(iter(loaded[_CT_LUNGS]), None),
+        ct_joiner=next((joiner for joiner in joiners if joiner.fits(parts)), None),
         load_problems=tuple(problems),
     )
 

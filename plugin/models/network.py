@@ -146,18 +146,25 @@ def prepare_volume(spec: ModelInput, hu: preprocess.NumberArray) -> FloatArray:
 
 def _fit(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:
     """A picture in [0, 1] at the network's size."""
-    match spec.intensity:
-        case HuWindow(low=low, high=high):
-            scaled = preprocess.window(picture, low, high)
-        case Percentiles(low=low, high=high):
-            scaled = preprocess.percentile_window(picture, low, high)
-        case Equalise():
-            scaled = preprocess.equalise(picture)
+    scaled = _scaled(spec, picture)
     rows, columns = spec.shape[2:]
     if spec.resize.mode == "stretch" or spec.resize.size is None:
         return preprocess.resize(scaled, rows, columns)
     shape = preprocess.short_side_shape(scaled.shape[0], scaled.shape[1], spec.resize.size)
     return preprocess.central_crop(preprocess.resize(scaled, *shape), rows, columns)
+
+
+def _scaled(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:
+    """A picture in [0, 1] at its own size; a projection over lungs is that already."""
+    if spec.projection is not None and spec.projection.over == "lungs":
+        return picture.astype(np.float32)
+    match spec.intensity:
+        case HuWindow(low=low, high=high):
+            return preprocess.window(picture, low, high)
+        case Percentiles(low=low, high=high):
+            return preprocess.percentile_window(picture, low, high)
+        case Equalise():
+            return preprocess.equalise(picture)
 
 
 def _activate(values: Any, output: ModelOutput) -> FloatArray:

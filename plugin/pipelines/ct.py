@@ -1,4 +1,4 @@
-"""A chest CT: screen, decode, accept, classify, segment, measure, results."""
+"""A chest CT: screen, decode, accept, segment, measure, classify, results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from plugin.analysis.body import body_of_projection
 from plugin.analysis.lungs import body_midline
-from plugin.analysis.preprocess import window
 from plugin.analysis.projection import Projections
 from plugin.dicom import imaging
 from plugin.dicom.imaging import CtVolume, Instance
@@ -26,11 +24,10 @@ from plugin.domain.findings import (
 )
 from plugin.domain.kinds import LUNGS_INCOMPLETE, Modality, RemarkCode
 from plugin.models.cards import HuWindow
-from plugin.models.network import Model
 from plugin.pipelines import steps
+from plugin.pipelines.ct_classify import classify, views, window_of
 from plugin.pipelines.ct_segment import Segmented, measure, segment_all
 from plugin.pipelines.reading import Reading, Request
-from plugin.results.pdf.attention import ProjectionAttention
 from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.seg.segmentation import build_seg
@@ -71,8 +68,6 @@ def read(request: Request) -> Reading:
     screening = None if lineup.ct_reject is None else lineup.ct_reject.algorithm
     if not verdict.accepted:
         return steps.rejected(request, Modality.CT, verdict, chosen, screening)
-    request.stages.enter("classify")
-    classified = [_classify(model, projections, volume) for model in lineup.ct_classifiers]
     segmented, measured, remarks = None, None, verdict.remarks
     beside: list[LungMeasurements] = []
     if lineup.ct_segmentation is None:
@@ -83,11 +78,16 @@ def read(request: Request) -> Reading:
         remarks += tuple(_remarks(measured, volume, segmented))
         if measured.volume_ml < LEAST_LUNGS_ML:
             segmented, measured, beside = None, None, []
-        else:
-            remarks += tuple(_disagreement(measured, [said for said, _ in classified]))
+    request.stages.enter("classify")
+    lungs = None if segmented is None else segmented.lungs
+    classified = classify(lineup.ct_classifiers, volume, projections, lungs)
+    remarks += classified.remarks
+    if measured is not None:
+        remarks += tuple(_disagreement(measured, classified.said))
     findings = Findings(
         modality=Modality.CT,
-        classifications=tuple(classification for classification, _ in classified),
+        classifications=classified.said,
+        joined=None if lineup.ct_joiner is None else lineup.ct_joiner.join(classified.said, measured),
         lungs=measured,
         beside=tuple(beside),
         remarks=remarks,
@@ -99,7 +99,7 @@ def read(request: Request) -> Reading:
             volume=volume,
             lungs=segmented.lungs,
             findings=segmented.findings,
-            attention=tuple(seen for _, seen in classified if seen is not None),
+            attention=classified.seen,
         )
     results = _results(request, volume, material, findings)
     return Reading(verdict=Verdict(remarks=remarks), findings=findings, results=results)
@@ -109,10 +109,12 @@ def _decode(request: Request, chosen: Sequence[Instance]) -> tuple[CtVolume, dic
     """The volume, and its projections for each window that a network wants, made while decoding."""
     request.stages.enter("decode")
     thickness = imaging.stack_of(chosen).thickness
-    readers = [m for m in (*request.lineup.ct_classifiers, request.lineup.ct_reject) if m is not None]
+    lineup = request.lineup
+    others = (lineup.ct_reject, lineup.ct_segmentation)
+    readers = [*lineup.ct_classifiers, *(model for model in others if model is not None)]
     projections = {
         window: Projections(low=window.low, high=window.high, thickness=thickness)
-        for window in {_window(model) for model in readers}
+        for window in {window_of(model) for model in readers}
     }
 
     def on_slice(k: int, slice_: npt.NDArray[np.int16]) -> None:
@@ -138,32 +140,8 @@ def _screen(request: Request, projections: Mapping[HuWindow, Projections]) -> Ve
     if model is None:
         remark = warn(RemarkCode.NOT_SCREENED, "no network has checked that this is a whole chest CT")
         return Verdict(remarks=(remark,))
-    _, classes = steps.ask(model, *_views(model, projections))
+    _, classes = steps.ask(model, *views(model, projections))
     return steps.network_verdict(model, classes)
-
-
-def _classify(
-    model: Model, projections: Mapping[HuWindow, Projections], volume: CtVolume
-) -> tuple[Classification, ProjectionAttention | None]:
-    """What a classifier says of its projection, and where it looked."""
-    (picture,) = _views(model, projections)
-    prediction, classes = steps.ask(model, picture)
-    said = steps.classification(model, classes)
-    attention = steps.attention(model, prediction, classes, body_of_projection(picture))
-    if attention is None or said.projection is None:
-        return said, None
-    between, rows, columns = (
-        count * spacing for count, spacing in zip(volume.hu.shape, volume.spacing, strict=True)
-    )
-    shown = window(picture, float(picture.min()), float(picture.max()))
-    return said, ProjectionAttention(
-        projection=said.projection,
-        picture=shown,
-        attention=attention.shades,
-        outside=attention.outside,
-        located=attention.located,
-        size=(rows, columns) if said.projection == "axial" else (between, rows),
-    )
 
 
 def _segment(
@@ -260,25 +238,3 @@ def _results(
             report_type=request.settings.report_type,
         )
     return results
-
-
-def _window(model: Model) -> HuWindow:
-    """The window of a network that reads projections. Raises ModelError where its card has none."""
-    if not isinstance(model.card.input.intensity, HuWindow):
-        raise ModelError(f"{model.card.name} reads projections but its card has no HU window")
-    return model.card.input.intensity
-
-
-def _views(model: Model, projections: Mapping[HuWindow, Projections]) -> tuple[npt.NDArray[np.float32], ...]:
-    """The mean projections that a network's card asks for, in HU."""
-    wanted = model.card.input.projection
-    if wanted is None:
-        raise ModelError(f"{model.card.name} classifies CT but its card names no projection")
-    means = projections[_window(model)]
-    match wanted.axis:
-        case "axial":
-            return (means.axial,)
-        case "sagittal":
-            return (means.sagittal,)
-        case "orthogonal":
-            return (means.axial, means.sagittal, means.coronal)

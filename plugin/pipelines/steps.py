@@ -11,7 +11,14 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from plugin import __version__
-from plugin.analysis.attention import AttentionMap, attention_map, evidence_shades, located_shades, log_odds
+from plugin.analysis.attention import (
+    AttentionMap,
+    Box,
+    attention_map,
+    evidence_shades,
+    located_shades,
+    log_odds,
+)
 from plugin.dicom import imaging
 from plugin.dicom.imaging import Instance
 from plugin.domain.errors import NoCandidate
@@ -105,9 +112,10 @@ def attention(
     prediction: Prediction,
     classes: Sequence[ClassProbability],
     body: npt.NDArray[np.bool_],
+    box: Box | None = None,
 ) -> AttentionMap | None:
-    """A classifier's evidence for its finding, over a picture of the shape of ``body``; None where the
-    network does not tell."""
+    """A classifier's evidence for its finding, over a picture of the shape of ``body``, of which the network
+    was given ``box`` (None: all); None where the network does not tell."""
     evidence = model.evidence(prediction)
     output = model.card.output("attention")
     if evidence is None or output is None:
@@ -124,6 +132,7 @@ def attention(
         body=body,
         input_shape=(spec.shape[2], spec.shape[3]),
         short_side=spec.resize.size,
+        box=box,
         located=output.localises,
     )
 

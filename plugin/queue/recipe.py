@@ -34,6 +34,7 @@ SHAPING: dict[str, frozenset[Modality]] = {
 def recipe(lineup: Lineup, settings: Settings, modality: Modality) -> str:
     """The fingerprint of all that shapes the results of a modality."""
     models = lineup.of(modality)
+    joiner = lineup.ct_joiner if modality == Modality.CT else None
     return _fingerprint(
         {
             "version": __version__,
@@ -44,6 +45,7 @@ def recipe(lineup: Lineup, settings: Settings, modality: Modality) -> str:
             },
             # In their order: the first X-ray network also rejects.
             "models": [model.card.model_dump(mode="json", exclude={"self_test"}) for model in models],
+            "joined": None if joiner is None else joiner.algorithm.sha256,
         }
     )
 

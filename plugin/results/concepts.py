@@ -103,6 +103,7 @@ _REMARKS = {
     RemarkCode.FOR_PROCESSING: "image not processed for presentation",
     RemarkCode.HU_RANGE: "implausible range of Hounsfield units",
     RemarkCode.NETWORK_REJECTION: "rejected by a network",
+    RemarkCode.NOT_CLASSIFIED: "not read by a classifier",
     RemarkCode.NOT_SCREENED: "not screened by a network",
     RemarkCode.NO_FINDINGS: "no findings in the lungs",
     RemarkCode.NO_LUNGS: "no lungs found",

@@ -78,7 +78,9 @@ def state(findings: Findings) -> Statement:
     answer = _answer(findings)
     return Statement(
         answer=answer,
-        tone=_tone(answer, findings.modality, positive),
+        tone=_tone(answer, findings.modality, positive)
+        if findings.joined is None
+        else _joined(findings.joined),
         positive=positive,
         classifiers=len(said),
     )
@@ -131,6 +133,12 @@ def _classified(classifications: Sequence[Classification]) -> Answer:
     if any(said.borderline for said in classifications):
         return Answer.BORDERLINE
     return Answer.NOT_SUSPECTED
+
+
+def _joined(said: Classification) -> Tone:
+    if said.borderline:
+        return Tone.NOTICE
+    return Tone.ALERT if said.positive else Tone.CALM
 
 
 def _tone(answer: Answer, modality: Modality, positive: int) -> Tone:

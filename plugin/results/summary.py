@@ -57,6 +57,8 @@ class Earlier:
 def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
     """The answer in one line, without a full stop, and how serious it is."""
     said = state(findings)
+    if findings.joined is not None:
+        return _joined_words(findings.joined, said, findings, texts), said.tone
     words = _answer_words(said, findings, texts)
     if findings.lungs is not None and said.classifiers:
         words = f"{words}; {_agreement(said, texts)}"
@@ -75,6 +77,7 @@ def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
         return f"{texts('summary.rejected', reasons=reasons)} {texts('disclaimer')}"
     parts = [
         f"{headline(findings, texts)[0]}.",
+        *(opinion(said, texts) for said in ([findings.joined] if findings.joined else [])),
         *(opinion(classification, texts) for classification in findings.classifications),
         narrative(findings, texts, history),
         *measured(findings, texts),
@@ -193,6 +196,22 @@ def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) ->
     )
 
 
+def _joined_words(joined: Classification, said: Statement, findings: Findings, texts: Texts) -> str:
+    """What all parts come to together, then what is marked."""
+    kind = "borderline" if joined.borderline else "likely" if joined.positive else "unlikely"
+    words = texts(f"joined.{kind}", score=score(joined, texts))
+    if findings.lungs is None or said.answer is Answer.NONE_MARKED:
+        return f"{words}; {texts('joined.none_marked')}"
+    marked = texts(
+        "joined.marked",
+        volume=texts.volume(findings.lungs.findings_ml),
+        percent=texts.percent(findings.lungs.percent, 1),
+        extent=extent(findings, texts),
+        side=texts(f"spread.{spread(findings.lungs)}"),
+    )
+    return f"{words}; {marked}"
+
+
 def _answer_words(said: Statement, findings: Findings, texts: Texts) -> str:
     if said.answer in _MARKS:
         return _marked(said.answer, findings, findings.lungs, texts)
@@ -249,11 +268,15 @@ def _untold(findings: Findings) -> list[str]:
     keys = []
     if seen:
         keys.append("cause_xray" if findings.modality == Modality.XRAY else "cause_ct")
-    if said.answer in {Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}:
+    few = said.answer in {Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}
+    joined = findings.joined
+    if few or (joined is not None and not joined.positive):
         keys.append("not_ruled_out")
-    if said.answer in _MARKS and said.answer is not Answer.NONE_MARKED and said.positive < said.classifiers:
+    alone = joined is None and said.answer in _MARKS and said.answer is not Answer.NONE_MARKED
+    if alone and said.positive < said.classifiers:
         keys.append("outlines_firmer")
-    if any(classification.borderline for classification in findings.classifications):
+    opinions = findings.classifications if joined is None else (joined,)
+    if any(classification.borderline for classification in opinions):
         keys.append("borderline")
     if findings.lungs is not None and cut(findings):
         keys.append("cut")

@@ -60,6 +60,8 @@ def all_groups(
     if rejected(findings):
         return [_rejection(findings, context)]
     groups: list[Group] = []
+    if findings.joined is not None:
+        groups += _classifier(findings.joined, findings.lungs, context, first=False)
     for place, classification in enumerate(findings.classifications):
         groups += _classifier(classification, findings.lungs, context, first=place == 0)
     if findings.lungs is not None:

@@ -1,0 +1,107 @@
+"""What the score of a projection over the lungs owes to other things than the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from export.data import ct
+from export.figures import auc, figure
+from export.models import ct_lung_train
+from export.models.ct_lung_measure import LeftOut
+from export.models.ct_lung_table import Features, of_pictures
+from export.networks.lung_map import LungMapNetwork
+from plugin.models.cards import Figure
+
+_BATCH = 64
+#: Every so many slabs are read once more without their lung.
+_EVERY = 3
+
+
+def checks(
+    left_out: LeftOut, networks: Sequence[LungMapNetwork], given: Features, command: str
+) -> list[Figure]:
+    """The share of dense lung alone; the lungs' shape alone; the source told from the features."""
+    return [
+        dense_alone(left_out, command),
+        shape_alone(left_out, networks, command),
+        source_told(left_out, given, command),
+    ]
+
+
+def dense_alone(left_out: LeftOut, command: str) -> Figure:
+    """The floor: the share of dense lung voxels, without any network."""
+    table = left_out.table
+    chosen = _slabs(left_out)
+    image = table.image[chosen].astype(np.float32)
+    share = (image[:, 1] * image[:, 2]).sum(axis=(1, 2)) / image[:, 2].sum(axis=(1, 2))
+    return figure(
+        "slab AUC within COVID-19 patients of the share of dense lung alone",
+        auc,
+        table.label[chosen],
+        share.astype(np.float64),
+        list(table.name[chosen]),
+        measured_on=f"{int(chosen.sum())} slabs of COVID-19 patients",
+        command=command,
+    )
+
+
+def shape_alone(left_out: LeftOut, networks: Sequence[LungMapNetwork], command: str) -> Figure:
+    """The same slabs with the lungs blacked out: mean and dense share are 0, the depth stays."""
+    table = left_out.table
+    rows = np.flatnonzero(_slabs(left_out))[::_EVERY]
+    logit = np.zeros(len(rows))
+    fold = table.fold[rows]
+    for number, network in enumerate(networks):
+        own = np.flatnonzero(fold == number)
+        for start in range(0, len(own), _BATCH):
+            part = own[start : start + _BATCH]
+            pictures = torch.from_numpy(table.image[rows[part], :3]).float() / 255
+            pictures[:, :2] = 0
+            logit[part] = ct_lung_train.read(network, of_pictures(network, pictures)).logit
+    return figure(
+        "slab AUC within COVID-19 patients with the lungs blacked out, only their shape left",
+        auc,
+        table.label[rows],
+        logit,
+        list(table.name[rows]),
+        measured_on=f"{len(rows)} slabs of COVID-19 patients left out",
+        command=command,
+    )
+
+
+def source_told(left_out: LeftOut, given: Features, command: str) -> Figure:
+    """How well the frozen features of blocks without findings tell the COVID-19 collections from others."""
+    table = left_out.table
+    clean = np.flatnonzero((table.label == 0) & np.isin(table.kind, ("most", "healed most", "slab")))
+    values = given.plain[torch.from_numpy(clean)].float()
+    depth = values[:, 2:3].clamp(min=0)
+    pooled = ((values * depth).sum(dim=(2, 3)) / depth.sum(dim=(2, 3)).clamp(min=1e-3)).numpy()
+    source, fold = left_out.covid[clean].astype(np.int64), table.fold[clean] % ct.FOLDS
+    scores: npt.NDArray[np.float64] = np.zeros(len(clean))
+    for out in range(ct.FOLDS):
+        inside = fold != out
+        centre, spread = pooled[inside].mean(axis=0), pooled[inside].std(axis=0) + 1e-3
+        model = LogisticRegression(C=1e-2, max_iter=300, class_weight="balanced")
+        model.fit((pooled[inside] - centre) / spread, source[inside])
+        scores[~inside] = model.decision_function((pooled[~inside] - centre) / spread)
+    return figure(
+        "AUC of telling the source from the features",
+        auc,
+        source,
+        scores,
+        list(table.name[clean]),
+        measured_on=f"{len(clean)} blocks without findings, COVID-19 collections against others, patients "
+        "left out",
+        command=command,
+    )
+
+
+def _slabs(left_out: LeftOut) -> npt.NDArray[np.bool_]:
+    """Slabs of COVID-19 patients as they are."""
+    table = left_out.table
+    return np.asarray(table.measured & (table.kind == "slab") & left_out.covid)

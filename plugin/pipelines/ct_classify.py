@@ -1,0 +1,157 @@
+"""The classifiers of a CT: each reads the projection that its card asks for, of the body or of the lungs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plugin.analysis.attention import AttentionMap
+from plugin.analysis.body import body_of_projection
+from plugin.analysis.lung_projection import LungPictures, LungProjections, LungScale, LungSums, lung_level
+from plugin.analysis.preprocess import window
+from plugin.analysis.projection import Projections
+from plugin.dicom.imaging import CtVolume
+from plugin.domain.errors import ModelError
+from plugin.domain.findings import Classification, Remark
+from plugin.domain.kinds import RemarkCode
+from plugin.models.cards import HuWindow, ModelInput, Projection
+from plugin.models.network import Model
+from plugin.pipelines import steps
+from plugin.results.pdf.attention import ProjectionAttention
+from plugin.screening.common import warn
+
+Lungs = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """What the classifiers said, each with the evidence it showed (None where it shows none), and what is to
+    be remarked."""
+
+    said: tuple[Classification, ...] = ()
+    seen: tuple[ProjectionAttention, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+
+
+def classify(
+    models: Sequence[Model],
+    volume: CtVolume,
+    projections: Mapping[HuWindow, Projections],
+    lungs: Lungs | None,
+) -> Classified:
+    """Ask every classifier. Those that read the lungs alone are left out where ``lungs`` is None.
+
+    ``projections``: of the body, for the window of every model. ``lungs``: of the volume's shape, above 0 in
+    the lungs.
+    """
+    readers = [(model, projection_of(model.card.input)) for model in models]
+    scales = {_scale(m.card.input) for m, wanted in readers if wanted.over == "lungs"}
+    over_lungs = {} if lungs is None else _project(volume, lungs, scales)
+    said, seen, left_out = [], [], []
+    for model, wanted in readers:
+        pictures = None
+        if wanted.over == "lungs":
+            met = over_lungs.get(_scale(model.card.input))
+            pictures = None if met is None else _side(met, wanted).pictures(_scale(model.card.input))
+            if pictures is None:
+                left_out.append(model.card.name)
+                continue
+        (body,) = views(model, projections)
+        answer, shown = _ask(model, body, pictures, volume)
+        said.append(answer)
+        seen += [] if shown is None else [shown]
+    remarks: tuple[Remark, ...] = ()
+    if left_out:
+        names = ", ".join(left_out)
+        words = f"without lungs there was nothing to read for {names}"
+        remarks = (warn(RemarkCode.NOT_CLASSIFIED, words, models=names),)
+    return Classified(said=tuple(said), seen=tuple(seen), remarks=remarks)
+
+
+def views(model: Model, projections: Mapping[HuWindow, Projections]) -> tuple[FloatArray, ...]:
+    """The mean projections of the body along the axes that a network's card names, in HU."""
+    means = projections[window_of(model)]
+    match projection_of(model.card.input).axis:
+        case "axial":
+            return (means.axial,)
+        case "sagittal":
+            return (means.sagittal,)
+        case "orthogonal":
+            return (means.axial, means.sagittal, means.coronal)
+
+
+def window_of(model: Model) -> HuWindow:
+    """The window of a network that reads a CT. Raises ModelError where its card has none."""
+    if not isinstance(model.card.input.intensity, HuWindow):
+        raise ModelError(f"{model.card.name} reads CT but its card has no HU window")
+    return model.card.input.intensity
+
+
+def projection_of(spec: ModelInput) -> Projection:
+    """Which projection a network reads. Raises ModelError where its card names none."""
+    if spec.projection is None:
+        raise ModelError("a model classifies CT but its card names no projection")
+    return spec.projection
+
+
+def _scale(spec: ModelInput) -> LungScale:
+    wanted, hu = projection_of(spec), spec.intensity
+    level, dense, depth = wanted.level_hu, wanted.dense_hu, wanted.depth_mm
+    if not isinstance(hu, HuWindow) or level is None or dense is None or depth is None:
+        raise ModelError("a card of a projection over lungs lacks its scales")
+    return LungScale(low=hu.low, high=hu.high, level=level, dense=dense, depth=depth)
+
+
+def _project(
+    volume: CtVolume, lungs: Lungs, scales: Collection[LungScale]
+) -> dict[LungScale, LungProjections]:
+    """The projections over the lungs on each of the scales."""
+    if not scales:
+        return {}
+    level = lung_level(volume.hu, (mask > 0 for mask in lungs))
+    spacing, thickness = volume.spacing, volume.thickness
+    found = {s: LungProjections(s, level=level, spacing=spacing, thickness=thickness) for s in scales}
+    for slice_, mask in zip(volume.hu, lungs, strict=True):
+        for sums in found.values():
+            sums.add(slice_, mask > 0)
+    return found
+
+
+def _side(met: LungProjections, wanted: Projection) -> LungSums:
+    return met.axial if wanted.axis == "axial" else met.sagittal
+
+
+def _ask(
+    model: Model, body: FloatArray, pictures: LungPictures | None, volume: CtVolume
+) -> tuple[Classification, ProjectionAttention | None]:
+    """What a classifier says of its pictures, and where on the projection of the body it looked."""
+    if pictures is None:
+        prediction, classes = steps.ask(model, body)
+        attention = steps.attention(model, prediction, classes, body_of_projection(body))
+    else:
+        prediction, classes = steps.ask(model, *pictures.channels)
+        attention = steps.attention(model, prediction, classes, pictures.lungs, pictures.box)
+    said = steps.classification(model, classes)
+    if attention is None or said.projection is None:
+        return said, None
+    return said, _shown(said.projection, body, attention, volume)
+
+
+def _shown(
+    projection: str, body: FloatArray, attention: AttentionMap, volume: CtVolume
+) -> ProjectionAttention:
+    between, rows, columns = (
+        count * spacing for count, spacing in zip(volume.hu.shape, volume.spacing, strict=True)
+    )
+    return ProjectionAttention(
+        projection=projection,
+        picture=window(body, float(body.min()), float(body.max())),
+        attention=attention.shades,
+        outside=attention.outside,
+        located=attention.located,
+        size=(rows, columns) if projection == "axial" else (between, rows),
+    )
