@@ -31,7 +31,7 @@ from plugin.analysis.segmentation import segment
 from plugin.domain.findings import ClassProbability
 from plugin.models.lineup import Lineup, load_lineup
 from plugin.models.network import Model, Prediction
-from plugin.pipelines import ct, steps
+from plugin.pipelines import ct_segment, steps
 from plugin.pipelines.reading import Reading, Request, Stages
 from plugin.results import pictures
 from plugin.results.identity import Identity
@@ -84,7 +84,7 @@ def read(case: Case, series: Series, lineup: Lineup, readings: dict[str, Reading
         if case.score is not None:
             changed.enter_context(patch.object(steps, "ask", given(case.score)))
         if case.unmarked:
-            changed.enter_context(patch.object(ct, "segment", unmarked))
+            changed.enter_context(patch.object(ct_segment, "segment", unmarked))
         return pipelines.read(case.modality, request)
 
 

@@ -28,8 +28,10 @@ _LABEL, _VALUE = 36.0, 22.0
 def answer(page: Page, y: float, findings: Findings, texts: Texts) -> float:
     """The answer, then each classifier's certainty drawn against its operating point."""
     words, tone = headline(findings, texts)
-    sizes = (s for s in _HEADLINE_SIZES if page.count_lines(words, size=s, width=WIDTH, bold=True) <= 2)
-    size = next(sizes, _HEADLINE_SIZES[-1])
+    lines = {s: page.count_lines(words, size=s, width=WIDTH, bold=True) for s in _HEADLINE_SIZES}
+    # One line in somewhat smaller type is read faster than a last word on a line of its own.
+    one = (s for s in _HEADLINE_SIZES[:2] if lines[s] == 1)
+    size = next(one, next((s for s in _HEADLINE_SIZES if lines[s] <= 2), _HEADLINE_SIZES[-1]))
     top = 1.5 + page.paragraph(
         LEFT, y, words, size=size, bold=True, colour=_TONES[tone], width=WIDTH, tag="H1"
     )
