@@ -12,9 +12,12 @@ from plugin.remote.broker import QUEUES
 from plugin.settings import SettingsError
 
 
+_DESCRIPTION = 'Read for an Orthanc whose ChestAI.Engine is "celery", until it is stopped.'
+
+
 def main() -> None:
     """Start the worker that the arguments ask for."""
-    parser = argparse.ArgumentParser(prog="./run worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./run worker", description=_DESCRIPTION)
     parser.add_argument(
         "--queues",
         default=",".join(QUEUES.values()),
