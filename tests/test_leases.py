@@ -100,6 +100,17 @@ def test_a_start_takes_back_its_own_at_once_and_leaves_what_another_reads(open_l
     assert (again.attempts, again.fence > entry.fence) == (2, True)
 
 
+def test_what_a_holder_was_reading_when_it_ended_is_due_at_its_next_start(open_ledger: Open) -> None:
+    anna, bert = open_ledger("anna"), open_ledger("bert")
+    _due(anna)
+    entry = _claim(anna)
+    assert bert.cut_off() == []
+    assert open_ledger("anna").cut_off() == [SERIES]
+    with pytest.raises(LostClaim):
+        _settle(anna, entry)
+    assert _claim(bert).attempts == 2
+
+
 def test_what_was_claimed_before_there_were_leases_is_taken_back(open_ledger: Open) -> None:
     ledger = open_ledger("anna")
     _due(ledger)

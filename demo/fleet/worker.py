@@ -52,6 +52,12 @@ class WorkerProcess:
             self._signal(signal.SIGKILL)
         self._process.wait()
 
+    def kill_child(self) -> None:
+        """End the process that reads, as the system does where memory runs out (SIGKILL)."""
+        own = self._process.pid
+        for child in Path(f"/proc/{own}/task/{own}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
     def freeze(self) -> None:
         """Let it stand still, with its child (SIGSTOP)."""
         self._signal(signal.SIGSTOP)

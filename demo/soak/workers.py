@@ -104,6 +104,11 @@ def _kill_worker(site: Site) -> None:
     site.start_worker(name)
 
 
+def _kill_child(site: Site) -> None:
+    """Kill -9 of what reads, under a worker that goes on."""
+    site.workers[_wait_for_reader(site)].kill_child()
+
+
 def _freeze_worker(site: Site) -> None:
     """Freeze the worker that reads, until another has its series, and wake it."""
     name = _wait_for_reader(site)
@@ -154,6 +159,7 @@ def _restart_orthanc(site: Site) -> None:
 
 _TROUBLES: Mapping[str, Callable[[Site], None]] = {
     "a worker is killed": _kill_worker,
+    "a worker runs out of memory": _kill_child,
     "the broker is restarted": _restart_broker,
     "a worker is frozen beyond its lease": _freeze_worker,
     "the database is restarted": _restart_database,

@@ -138,6 +138,14 @@ class Leases(Database):
         rows.give_back(connection, mine)
         return stale
 
+    @writes
+    def cut_off(self, connection: Connection) -> list[str]:
+        """Make due what this holder was reading when it ended in the middle; those series.
+
+        Only before it reads anything again. The attempt counts.
+        """
+        return rows.take_away(connection, SERIES.c.holder == self.holder)
+
     def expire(self) -> list[str]:
         """Make due what is being read under a lease that has expired; those series. The attempt counts."""
         return self._expire() if self._any_expired() else []

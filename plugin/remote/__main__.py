@@ -11,7 +11,6 @@ from pathlib import Path
 from plugin.remote.broker import QUEUES
 from plugin.settings import SettingsError
 
-
 _DESCRIPTION = 'Read for an Orthanc whose ChestAI.Engine is "celery", until it is stopped.'
 
 

@@ -62,6 +62,8 @@ class Child:
         self._lineup = load_lineup(settings)
         self._settings = settings
         ledger = Ledger(settings.ledger, holder=name, lease_seconds=settings.lease_seconds)
+        for series in ledger.cut_off():
+            log.warning("series %s: the process that read it has ended: it will be read again", series)
         self._told = ledger
         self._ledger = ledger.insisting(self.stopping)
         pacs = RemotePacs(
