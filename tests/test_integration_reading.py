@@ -282,5 +282,5 @@ def test_one_patient_two_days_shows_the_course(
         for report in reports
     }
     first = str(pydicom.dcmread(synthetic["small_ct"][0]).StudyDate)
-    assert f"Since {first[:4]}-{first[4:6]}-{first[6:]} the share of lung marked" in words["20991231"]
-    assert "the share of lung marked went" not in words[first]
+    assert f"Since {first[:4]}-{first[4:6]}-{first[6:]} the marked share of the lungs" in words["20991231"]
+    assert "the marked share of the lungs went" not in words[first]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +135,8 @@ def _ask(
     else:
         prediction, classes = steps.ask(model, *pictures.channels)
         attention = steps.attention(model, prediction, classes, pictures.lungs, pictures.box)
+        # It was given the lungs alone: what lies beside them is but the coarseness of its places.
+        attention = None if attention is None else replace(attention, outside=0.0)
     said = steps.classification(model, classes)
     if attention is None or said.projection is None:
         return said, None
