@@ -99,18 +99,21 @@ def test_figures_count_whole_volumes_at_thresholds_that_others_chose(
     depth[:, 2:14, 2:14] = 0.4
     lesion = np.where(places > 0, np.float32(0.5), np.float32(0))
     found = LeftOut(rows, Answers(logit, places), depth, lesion)
-    measured = ct_lung_measure.measure(found, (), "a command")
+    measured = ct_lung_measure.measure(found, -logit[:9], (), "a command")
     sensitivity = figure_of(measured, "whole volumes with findings called")
     assert sensitivity.value == pytest.approx(5 / 6, abs=1e-3)
     assert sensitivity.n == 6
     assert figure_of(measured, "whole volumes without findings not called").value == 1.0
+    new = "whole volumes over lungs of a segmenter new to them,"
+    assert figure_of(measured, f"{new} with findings called").value == pytest.approx(1 / 6, abs=1e-3)
+    assert figure_of(measured, f"{new} without findings not called").value == 0.0
     assert figure_of(measured, "slab AUC within COVID-19 patients").value == 1.0
     inside = "share of the map inside the lungs, whole volumes with findings"
     assert figure_of(measured, inside).value == 1.0
     assert figure_of(measured, next(f.name for f in measured.figures if f.name.startswith("peak"))).value == 1
     assert 0 < measured.thresholds["FINDINGS"] < 1
     outside = replace(found, answers=Answers(logit, np.roll(places, -6, axis=1)))
-    assert figure_of(ct_lung_measure.measure(outside, (), "a command"), inside).value != 1.0
+    assert figure_of(ct_lung_measure.measure(outside, -logit[:9], (), "a command"), inside).value != 1.0
 
 
 def test_the_regression_weighs_what_tells(folds: None) -> None:

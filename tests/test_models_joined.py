@@ -133,7 +133,7 @@ def test_what_is_wrong_with_one_is_said(tmp_path: Path, changes: dict[str, Any],
     ("probability", "words", "tone"),
     [
         (0.95, "Opacities likely (score 95 of 100)", Tone.ALERT),
-        (0.05, "Opacities unlikely (score 5 of 100)", Tone.CALM),
+        (0.05, "Opacities unlikely (score 5 of 100)", Tone.NOTICE),
         (0.42, "Borderline, opacities neither likely nor unlikely (score 42.0 of 100)", Tone.NOTICE),
     ],
 )
@@ -156,6 +156,7 @@ def test_the_headline_is_the_joined_statement(
     said, how = headline(findings, Texts("en"))
     assert said == f"{words}; 500 mL marked (10.0 % of the lungs), on both sides"
     assert how is tone is state(findings).tone
+    assert state(findings).answer in words.lower()
     text = summarise(findings, Texts("en"))
     for part in ("together (all parts together)", "ax (", "sg ("):
         assert part in text

@@ -62,6 +62,9 @@ def told(fake: FakeOrthanc, ledger: Ledger, series: str, **names: str) -> tuple[
 @pytest.mark.parametrize(
     ("answer", "positive", "label"),
     [
+        ("likely", True, ["ai-findings"]),
+        ("unlikely", False, ["ai-no-findings"]),
+        ("unlikely", True, ["ai-findings"]),
         ("marked", False, ["ai-findings"]),
         ("suspected", True, ["ai-findings"]),
         ("borderline", False, ["ai-findings"]),

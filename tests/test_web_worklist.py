@@ -124,6 +124,21 @@ def test_a_row_has_the_verdict_the_score_and_the_shares_and_no_patient(service: 
     assert not any("patient" in key.lower() for key in row)
 
 
+def test_a_joined_score_is_the_rows_score(service: Service) -> None:
+    said = OUTCOME["findings"]["classifications"][0]
+    joined = said | {"model": "together", "probabilities": {"COVID": 0.7, "NON-COVID": 0.3}}
+    findings = OUTCOME["findings"] | {"joined": joined | {"projection": "joined"}}
+    assert service.ledger is not None
+    outcome = OUTCOME | {"answer": "likely", "findings": findings}
+    entered(
+        service.ledger,
+        [{"series": name(1), "modality": "ct", "state": "done", "updated_at": 1.0, "outcome": outcome}],
+    )
+    (row,) = ask(service)[1]["series"]
+    assert row["answer"] == "likely"
+    assert row["score"] == {"value": 0.7, "threshold": 0.5, "positive": True}
+
+
 def test_pages_follow_each_other_without_a_gap(service: Service) -> None:
     """Also where many series have the same time, and where new ones come in between."""
     assert service.ledger is not None

@@ -76,7 +76,9 @@ def reader(fold: int) -> Reader:
 
 
 @dataclass(frozen=True)
-class _Marked:
+class Marked:
+    """Masks of a volume's shape: ``lungs``, and the ``opacities`` in them."""
+
     lungs: Mask
     opacities: Mask
 
@@ -86,17 +88,20 @@ def percent(rows: Table) -> Array:
     found = np.zeros(len(rows.label))
     readers: dict[int, Reader] = {}
     for name in dict.fromkeys(rows.name.tolist()):
-        marked = _marked(name, readers)
+        masks = marked(name, readers)
         for row in np.flatnonzero(rows.name == name):
             first, last, left, right = rows.block[row]
             part = (slice(first, last), slice(None), slice(left, right))
-            lungs = int(marked.lungs[part].sum())
-            found[row] = 100 * int(marked.opacities[part].sum()) / lungs if lungs else 0.0
+            lungs = int(masks.lungs[part].sum())
+            found[row] = 100 * int(masks.opacities[part].sum()) / lungs if lungs else 0.0
     return found
 
 
-def _marked(name: str, readers: dict[int, Reader]) -> _Marked:
-    """The masks of a volume by the segmenter without its fold (the first for the DICOM chest); cached."""
+def marked(name: str, readers: dict[int, Reader]) -> Marked:
+    """The masks of a volume by the segmenter without its fold (the first for the DICOM chest); cached.
+
+    ``readers``: those that are loaded, by fold; what is missing is added.
+    """
     cache = runs_folder(QUICK.name) / f"{name}.npz"
     volume = ct.load_volume(name)
     if not cache.exists():
@@ -111,4 +116,4 @@ def _marked(name: str, readers: dict[int, Reader]) -> _Marked:
             np.unpackbits(kept[key], count=size).reshape(shape).astype(np.bool_)
             for key in ("lungs", "opacities")
         )
-    return _Marked(lungs, opacities)
+    return Marked(lungs, opacities)

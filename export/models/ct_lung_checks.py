@@ -10,10 +10,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from export.data import ct
+from export.data.ct_blocks import Block, LungStack
 from export.figures import auc, figure
-from export.models import ct_lung_train
+from export.models import ct_joined_share, ct_lung_train
 from export.models.ct_lung_measure import LeftOut
-from export.models.ct_lung_table import Features, of_pictures
+from export.models.ct_lung_table import Axis, Features, Table, of_pictures
+from export.models.ct_segment_measure import Reader
 from export.networks.lung_map import LungMapNetwork
 from plugin.models.cards import Figure
 
@@ -99,6 +101,27 @@ def source_told(left_out: LeftOut, given: Features, command: str) -> Figure:
         "left out",
         command=command,
     )
+
+
+def unseen_lungs(table: Table, axis: Axis, networks: Sequence[LungMapNetwork]) -> npt.NDArray[np.float64]:
+    """Logits of the whole volumes of ``table``, over lungs by segmenters that never saw the patients.
+
+    The networks' own training has the lungs of the shipped segmenter, which saw all of them.
+    """
+    readers: dict[int, Reader] = {}
+    logits = []
+    for name, fold in zip(table.name, table.fold, strict=True):
+        volume = ct.load_volume(str(name))
+        lungs = ct_joined_share.marked(str(name), readers).lungs
+        whole = Block((0, volume.hu.shape[0]), (0, volume.hu.shape[2]), "whole")
+        made = LungStack(volume.hu, lungs, volume.lesion, volume.spacing).project(whole)
+        assert made is not None
+        image = made.axial if axis == "axial" else made.sagittal
+        pictures = torch.from_numpy(image[None, :3]).float() / 255
+        own = networks if fold == ct.FOLDS else networks[fold : fold + 1]
+        said = [ct_lung_train.read(network, of_pictures(network, pictures)).logit[0] for network in own]
+        logits.append(float(np.mean(said)))
+    return np.array(logits)
 
 
 def _slabs(left_out: LeftOut) -> npt.NDArray[np.bool_]:

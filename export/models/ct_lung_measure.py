@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 LESION_SHARE = 0.1
 #: A place whose lung is shallower than this share of the scale's depth is hardly lung.
 _LUNG = 1e-3
+_NEW = "whole volumes over lungs of a segmenter new to them,"
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,12 @@ def called_figures(table: Table, above: Array, chosen: Mask, *, on: str, command
     return figures
 
 
-def measure(left_out: LeftOut, checks: Sequence[Figure], command: str) -> Measured:
-    """Whole volumes first, then slabs, the map, and calibration."""
+def measure(left_out: LeftOut, unseen: Array, checks: Sequence[Figure], command: str) -> Measured:
+    """Whole volumes first, then slabs, the map, and calibration.
+
+    ``unseen``: the logits of the whole volumes, in their order, over lungs by segmenters that never saw the
+    patients.
+    """
     table, logit = left_out.table, left_out.answers.logit
     rows = table.measured
     counts = np.zeros(len(logit))
@@ -116,6 +121,7 @@ def measure(left_out: LeftOut, checks: Sequence[Figure], command: str) -> Measur
     probabilities = np.stack([1 - scores, scores], axis=1)
     figures = [
         *called_figures(table, scores - limits, whole, on="whole volumes", command=command),
+        *unseen_figures(table.at(whole), 1 / (1 + np.exp(-unseen / temperature)), limits[whole], command),
         *auc_figures(left_out, whole, slab, scores, command),
         *map_figures(left_out, whole, scores, threshold, command),
         figure(
@@ -135,6 +141,14 @@ def measure(left_out: LeftOut, checks: Sequence[Figure], command: str) -> Measur
         temperature=temperature,
         thresholds={"FINDINGS": threshold},
     )
+
+
+def unseen_figures(wholes: Table, scores: Array, limits: Array, command: str) -> list[Figure]:
+    """Whole volumes over lungs by segmenters that never saw the patients, at the same thresholds."""
+    everything = np.ones(len(scores), dtype=np.bool_)
+    listed = "; ".join(f"{n} {p:.2f}" for n, p in zip(wholes.name, scores, strict=True))
+    figures = called_figures(wholes, scores - limits, everything, on=_NEW, command=command)
+    return [found.model_copy(update={"remark": f"probability of FINDINGS: {listed}"}) for found in figures]
 
 
 def _temperature(labels: npt.NDArray[np.int64], logit: Array, counts: Array) -> float:

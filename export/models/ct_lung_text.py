@@ -62,8 +62,9 @@ def card(axis: str) -> Words:
             "faint ones (below about 2 % of the lungs), and calls other dense lung as well: other "
             "pneumonias, atelectasis, tumours, shallow breath. Very small evidence: 15 patients with "
             "findings from two collections and seven without from others. The lungs of the training "
-            "and of the figures come from a segmenter that had seen these patients; at another hospital "
-            "it may miss dense lung, and what it misses is not read. Lungs of which nine tenths are dense "
+            "and of most figures come from a segmenter that had seen these patients; over lungs of one that "
+            "had not the whole volumes are told as well. At another hospital it may miss dense lung, and "
+            "what it misses is not read. Lungs of which nine tenths are dense "
             "have no aerated lung to compare with."
         ),
         licence=LICENCE,

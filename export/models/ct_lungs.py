@@ -127,8 +127,10 @@ class LungModel:
         given = features(self.axis, ct_lung_train.start())
         found = self.left_out(rows, given)
         networks = [self.network(fold) for fold in range(ct.FOLDS)]
+        wholes = rows.at(rows.measured & (rows.kind == "whole"))
+        unseen = ct_lung_checks.unseen_lungs(wholes, self.axis, networks)
         checks = ct_lung_checks.checks(found, networks, given, command)
-        return measure(found, checks, command)
+        return measure(found, unseen, checks, command)
 
     def onnx(self, measured: Measured) -> Path:
         """Write graph and card of the PROD network."""

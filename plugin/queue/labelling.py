@@ -18,7 +18,7 @@ from plugin.settings import Labels
 
 log = logging.getLogger(__name__)
 
-_CLEAR = {Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}
+_CLEAR = {Answer.UNLIKELY, Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}
 """The answers after which nobody has to look, unless a classifier says otherwise."""
 
 

@@ -1,7 +1,8 @@
 """The one answer that the findings amount to, before it is put into words.
 
-Where a network outlines opacities, what it marks is the answer, and the classifiers agree with it or do
-not: the outlines are the firmer evidence. Without outlines the classifiers are the answer.
+Where all parts of a CT's reading are joined, that is the answer. Else, where a network outlines opacities,
+what it marks is the answer, and the classifiers agree with it or do not: the outlines are the firmer
+evidence. Without outlines the classifiers are the answer.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Answer(StrEnum):
 
     REJECTED = "rejected"
     """The series was not read."""
+    LIKELY = "likely"
+    """All parts of a CT's reading together call opacities."""
+    UNLIKELY = "unlikely"
+    """All parts together do not call any."""
     MARKED = "marked"
     """Opacities are marked in the lungs."""
     FEW_MARKED = "few_marked"
@@ -45,7 +50,8 @@ class Answer(StrEnum):
     SUSPECTED = "suspected"
     """Nothing is outlined; a classifier calls its finding."""
     BORDERLINE = "borderline"
-    """Nothing is outlined; no classifier clearly calls its finding, one is borderline."""
+    """All parts together are borderline. Or nothing is outlined and no classifier clearly calls its finding,
+    but one is borderline."""
     NOT_SUSPECTED = "not_suspected"
     NOTHING_SAID = "nothing_said"
     """There are neither lungs nor classifiers."""
@@ -78,9 +84,7 @@ def state(findings: Findings) -> Statement:
     answer = _answer(findings)
     return Statement(
         answer=answer,
-        tone=_tone(answer, findings.modality, positive)
-        if findings.joined is None
-        else _joined(findings.joined),
+        tone=_tone(answer, findings.modality, positive),
         positive=positive,
         classifiers=len(said),
     )
@@ -111,9 +115,17 @@ def spread(lungs: LungMeasurements) -> Spread:
 def _answer(findings: Findings) -> Answer:
     if rejected(findings):
         return Answer.REJECTED
+    if findings.joined is not None:
+        return _joined(findings.joined)
     if findings.lungs is not None:
         return _marked(findings.lungs)
     return _classified(findings.classifications)
+
+
+def _joined(said: Classification) -> Answer:
+    if said.borderline:
+        return Answer.BORDERLINE
+    return Answer.LIKELY if said.positive else Answer.UNLIKELY
 
 
 def _marked(lungs: LungMeasurements) -> Answer:
@@ -135,14 +147,8 @@ def _classified(classifications: Sequence[Classification]) -> Answer:
     return Answer.NOT_SUSPECTED
 
 
-def _joined(said: Classification) -> Tone:
-    if said.borderline:
-        return Tone.NOTICE
-    return Tone.ALERT if said.positive else Tone.CALM
-
-
 def _tone(answer: Answer, modality: Modality, positive: int) -> Tone:
-    if answer in {Answer.REJECTED, Answer.SUSPECTED} or (answer is Answer.MARKED and positive):
+    if answer in {Answer.REJECTED, Answer.LIKELY, Answer.SUSPECTED} or (answer is Answer.MARKED and positive):
         return Tone.ALERT
     if answer in {Answer.MARKED, Answer.BORDERLINE, Answer.NOTHING_SAID} or positive:
         return Tone.NOTICE

@@ -58,7 +58,7 @@ def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
     """The answer in one line, without a full stop, and how serious it is."""
     said = state(findings)
     if findings.joined is not None:
-        return _joined_words(findings.joined, said, findings, texts), said.tone
+        return _joined_words(findings.joined, findings, texts), said.tone
     words = _answer_words(said, findings, texts)
     if findings.lungs is not None and said.classifiers:
         words = f"{words}; {_agreement(said, texts)}"
@@ -196,11 +196,10 @@ def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) ->
     )
 
 
-def _joined_words(joined: Classification, said: Statement, findings: Findings, texts: Texts) -> str:
+def _joined_words(joined: Classification, findings: Findings, texts: Texts) -> str:
     """What all parts come to together, then what is marked."""
-    kind = "borderline" if joined.borderline else "likely" if joined.positive else "unlikely"
-    words = texts(f"joined.{kind}", score=score(joined, texts))
-    if findings.lungs is None or said.answer is Answer.NONE_MARKED:
+    words = texts(f"joined.{state(findings).answer}", score=score(joined, texts))
+    if findings.lungs is None or findings.lungs.findings_ml <= 0:
         return f"{words}; {texts('joined.none_marked')}"
     marked = texts(
         "joined.marked",
@@ -264,18 +263,15 @@ def _without_lungs(findings: Findings) -> str:
 def _untold(findings: Findings) -> list[str]:
     """The sentences, by name, on what the findings cannot tell."""
     said = state(findings)
-    seen = said.answer in {Answer.MARKED, Answer.SUSPECTED, Answer.BORDERLINE}
+    seen = said.answer in {Answer.LIKELY, Answer.MARKED, Answer.SUSPECTED, Answer.BORDERLINE}
     keys = []
     if seen:
         keys.append("cause_xray" if findings.modality == Modality.XRAY else "cause_ct")
-    few = said.answer in {Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}
-    joined = findings.joined
-    if few or (joined is not None and not joined.positive):
+    if said.answer in {Answer.UNLIKELY, Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}:
         keys.append("not_ruled_out")
-    alone = joined is None and said.answer in _MARKS and said.answer is not Answer.NONE_MARKED
-    if alone and said.positive < said.classifiers:
+    if said.answer in _MARKS and said.answer is not Answer.NONE_MARKED and said.positive < said.classifiers:
         keys.append("outlines_firmer")
-    opinions = findings.classifications if joined is None else (joined,)
+    opinions = findings.classifications if findings.joined is None else (findings.joined,)
     if any(classification.borderline for classification in opinions):
         keys.append("borderline")
     if findings.lungs is not None and cut(findings):

@@ -61,6 +61,9 @@ def row(service: Service, entry: Entry) -> dict[str, Any]:
 
 def finding_of(service: Service, said: KeptClassification) -> str | None:
     """The class that a classifier looks for; None where neither its card nor its answer tells."""
+    joiner = service.lineup.ct_joiner
+    if joiner is not None and joiner.card.name == said.model:
+        return next(one.name for one in joiner.card.classes if one.role == "finding")
     for model in service.lineup.models:
         if model.card.name == said.model:
             names = [one.name for one in model.card.logits.classes if one.role == "finding"]
@@ -69,9 +72,9 @@ def finding_of(service: Service, said: KeptClassification) -> str | None:
 
 
 def _score(service: Service, outcome: Outcome) -> dict[str, Any] | None:
-    """The classifier's score that is furthest above its operating point, or least below it."""
+    """The joined score; else that which is furthest above its operating point, or least below it."""
     scores = []
-    for said in outcome.findings.classifications if outcome.findings else ():
+    for said in _opinions(outcome):
         name = finding_of(service, said)
         if name is None or name not in said.thresholds:
             continue
@@ -80,6 +83,13 @@ def _score(service: Service, outcome: Outcome) -> dict[str, Any] | None:
             (value - threshold, {"value": value, "threshold": threshold, "positive": said.positive})
         )
     return max(scores, key=lambda one: one[0])[1] if scores else None
+
+
+def _opinions(outcome: Outcome) -> tuple[KeptClassification, ...]:
+    found = outcome.findings
+    if found is None:
+        return ()
+    return found.classifications if found.joined is None else (found.joined,)
 
 
 def _percent(outcome: Outcome) -> dict[str, float] | None:

@@ -130,7 +130,9 @@ function findings(one, cards) {
   if (known === null) {
     return one.verdict.accepted === null && section("findings", h("p", {}, t("series.no_findings")));
   }
-  const classifiers = known.classifications.map((said) => classifier(said, cards));
+  const said = [...(known.joined ? [known.joined] : []), ...known.classifications];
+  // The joined statement has no card of a network: its classes are those of the classifiers that it joins.
+  const classifiers = said.map((one) => classifier(one, cards, known.classifications[0]?.model));
   const others = (known.beside ?? []).map((one) => beside(one, known.lungs));
   return section("findings", classifiers, known.lungs && lungs(known.lungs), others);
 }
@@ -143,8 +145,8 @@ function beside(one, first) {
 }
 
 /** What one classifier says of the class that it looks for. */
-function classifier(said, cards) {
-  const card = cards.find((one) => one.name === said.model);
+function classifier(said, cards, part) {
+  const card = cards.find((one) => one.name === (said.projection === "joined" ? part : said.model));
   const classes = card?.outputs.find((output) => output.meaning === "logits")?.classes ?? [];
   const finding = classes.find((one) => one.role === "finding" && one.name in said.probabilities);
   const name = finding?.name ?? said.called;

@@ -7,6 +7,8 @@ import { operatingPoint, score, t } from "./words.js";
 export const PAST = { accept: "accepted", modify: "modified", reject: "rejected" };
 
 const TONES = {
+  likely: "alert",
+  unlikely: "calm",
   marked: "alert",
   suspected: "alert",
   borderline: "notice",
