@@ -99,6 +99,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
             self._answer(200, file.read_bytes(), kind)
 
+    def do_POST(self) -> None:
+        """What the viewer stores, by STOW-RS."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        pacs = http.client.HTTPConnection("127.0.0.1", self._pacs_port)
+        headers = {name: self.headers[name] for name in ("Accept", "Content-Type") if name in self.headers}
+        pacs.request("POST", self.path, body=body, headers=headers)
+        answer = pacs.getresponse()
+        kind = answer.getheader("Content-Type", "application/dicom+json")
+        self._answer(answer.status, answer.read(), kind)
+
     def log_message(self, *arguments: Any) -> None:
         """Say nothing: a page is hundreds of requests."""
 
@@ -145,6 +155,36 @@ class Viewer:
         self._answer("Yes")
         self.page.get_by_text(segment).first.click()
         self.settle()
+
+    def paint(self, begin: tuple[int, int], end: tuple[int, int]) -> None:
+        """Paint with the brush into the segment that is shown, from a point of the window to another."""
+        self.page.locator('[data-cy="Brush-btn"]').click()
+        self.page.mouse.move(*begin)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=8)
+        self.page.mouse.up()
+        self.settle()
+
+    def store_segmentation(self, name: str) -> None:
+        """Store the segmentation of that name, as it is now, by the viewer's own export as DICOM SEG."""
+        place = self.page.get_by_text(name).last.bounding_box()
+        assert place is not None
+        beside = self.page.locator("button:visible")
+        boxes = beside.evaluate_all("all => all.map((one) => one.getBoundingClientRect().toJSON())")
+        (menu,) = (
+            number
+            for number, box in enumerate(boxes)
+            if box["top"] < place["y"] + 8 < box["bottom"] and place["x"] - 60 < box["right"] < place["x"]
+        )
+        beside.nth(menu).click()
+        self.page.get_by_role("menuitem", name="Download & Export").hover()
+        # Twice in the menu: to be downloaded, and to be stored. A mouse on its way there would close it.
+        kinds = self.page.get_by_role("menuitem", name="DICOM SEG")
+        expect(kinds).to_have_count(2)
+        kinds.last.evaluate("item => item.click()")
+        with self.page.expect_response(lambda answer: answer.request.method == "POST") as stored:
+            self.page.get_by_role("button", name="Save", exact=True).click()
+        assert stored.value.ok, stored.value.status
 
     def show_report(self, *, answer: str | None = None) -> None:
         """Open the Structured Report of the study that is open. ``answer``: to the question whether its

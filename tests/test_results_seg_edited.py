@@ -139,6 +139,38 @@ def test_a_label_map_as_ohif_writes_it() -> None:
     assert_measured(exported(masks, "LABELMAP"), own(FOUND), CORRECTED)
 
 
+def test_a_label_map_that_was_one_before() -> None:
+    """Nobody has the findings in the lungs: they are filled up, each side with its own."""
+    original = own(FOUND, "LABELMAP")
+    assert_measured(original, None, FOUND)
+    clear = LUNGS * ~CORRECTED
+    masks = {
+        "Right lung outside the opacities": clear == 1,
+        "Left lung outside the opacities": clear == 2,
+        "Opacities in the lungs": CORRECTED & (LUNGS > 0),
+    }
+    for kind in ("LABELMAP", "BINARY"):
+        assert_measured(exported(masks, kind), original, CORRECTED)
+
+
+def test_pixels_whose_size_is_not_said_are_as_large_as_those_of_the_original() -> None:
+    """OHIF 3.12 leaves the Pixel Measures Sequence empty."""
+    edited = exported({"Right lung": RIGHT, "Left lung": LEFT, "Opacities in the lungs": CORRECTED})
+    edited.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = [Dataset()]
+    assert_measured(edited, own(FOUND), CORRECTED)
+    with pytest.raises(Unmeasurable, match="how large its pixels are"):
+        measure(read_masks(edited), None)
+
+
+def test_frames_on_slices_that_are_not_their_own_are_not_measured() -> None:
+    """OHIF 3.12 counts the slices of two layers as those of one: two frames of a segment come onto one."""
+    edited = exported({"Opacities in the lungs": CORRECTED})
+    first, second = edited.PerFrameFunctionalGroupsSequence[:2]
+    second.PlanePositionSequence = first.PlanePositionSequence
+    with pytest.raises(Unmeasurable, match="their places are not true"):
+        read_masks(edited)
+
+
 def test_what_is_taken_away_and_what_lies_outside_the_lungs_counts_for_nothing() -> None:
     outside = WHERE.ball((0, -80, 0), 15)
     one = np.zeros_like(CORRECTED)
@@ -156,7 +188,7 @@ def test_what_cannot_be_measured_says_why() -> None:
     with pytest.raises(Unmeasurable, match="does not have both lungs"):
         measure(alone, None)
     with pytest.raises(Unmeasurable, match="does not have both lungs"):
-        measure(alone, read_masks(own(FOUND, "LABELMAP")))
+        measure(alone, read_masks(own(FOUND, "LABELMAP")))  # its lungs lack what was taken from the findings
     fractional = exported({"Opacities in the lungs": CORRECTED})
     fractional.SegmentationType = "FRACTIONAL"
     with pytest.raises(Unmeasurable, match="FRACTIONAL"):

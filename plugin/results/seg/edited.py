@@ -19,7 +19,7 @@ from plugin.results.texts import LANGUAGES, Texts
 RIGHT, LEFT, FINDINGS = "lung-right", "lung-left", "findings"
 
 _LABELS = {
-    Texts(language)(f"segment.{name}{clear}").casefold(): name
+    Texts(language)(f"segment.{name}{clear}").casefold(): (name, bool(clear))
     for language in LANGUAGES
     for name, clear in ((RIGHT, ""), (RIGHT, "-clear"), (LEFT, ""), (LEFT, "-clear"), (FINDINGS, ""))
 }
@@ -39,24 +39,35 @@ class NotOurs(Unmeasurable):
 
 @dataclass
 class Masks:
-    """Masks by segment and plane. ``area``: mm² of a pixel; planes are numbered by their position in mm."""
+    """Masks by segment and plane; planes are numbered by their position.
+
+    ``area``: mm² of a pixel; None where it is not said, as OHIF 3.12 does not.
+    """
 
     shape: tuple[int, int]
-    area: float
+    area: float | None
     planes: dict[str, dict[int, Packed]] = field(default_factory=dict)
     overlap: bool = True
-    """Whether segments may lie over each other; in a label map the lungs are without the findings."""
+    """Whether the lungs include the findings; in a label map, where segments cannot overlap, they do not."""
 
     def add(self, name: str, plane: int, mask: npt.NDArray[np.bool_]) -> None:
-        """Add a frame of a segment."""
-        packed = np.packbits(mask)
+        """Add a frame of a segment. Raises Unmeasurable where the segment has one on this plane already."""
         held = self.planes.setdefault(name, {})
-        held[plane] = packed if plane not in held else held[plane] | packed
+        if plane in held:  # OHIF 3.12 writes overlapping segments so, each on slices that are not its own
+            raise Unmeasurable(
+                "two frames of one segment lie on one slice, so that their places are not true"
+            )
+        held[plane] = np.packbits(mask)
 
     def of(self, name: str, plane: int) -> Packed:
         """The mask of a segment on a plane, empty where nothing is marked."""
         empty = np.zeros((self.shape[0] * self.shape[1] + 7) // 8, np.uint8)
         return self.planes.get(name, {}).get(plane, empty)
+
+    def unpacked(self, name: str, plane: int) -> npt.NDArray[np.bool_]:
+        """The mask of a segment on a plane, a value a pixel."""
+        count = self.shape[0] * self.shape[1]
+        return np.unpackbits(self.of(name, plane), count=count).reshape(self.shape).astype(bool)
 
     @property
     def distance(self) -> float:
@@ -72,7 +83,8 @@ def read_masks(segmentation: Dataset) -> Masks:
 
     Raises Unmeasurable, and NotOurs where it has no segment for the findings.
     """
-    names = _names(segmentation)
+    labels = _labels(segmentation)
+    names = {number: name for number, (name, _) in labels.items()}
     if FINDINGS not in names.values():
         raise NotOurs("none of its segments is called as the opacities are")
     kind = str(segmentation.get("SegmentationType", ""))
@@ -80,13 +92,13 @@ def read_masks(segmentation: Dataset) -> Masks:
         raise Unmeasurable(f"its masks are of kind {kind or 'unknown'}, not BINARY or LABELMAP")
     frames = segmentation.PerFrameFunctionalGroupsSequence
     shared = segmentation.SharedFunctionalGroupsSequence[0]
-    spacing = _group(shared, frames[0], "PixelMeasuresSequence").PixelSpacing
+    spacing = _group(shared, frames[0], "PixelMeasuresSequence").get("PixelSpacing")
     cosines = _group(shared, frames[0], "PlaneOrientationSequence").ImageOrientationPatient
     normal = np.cross(np.array(cosines[:3], float), np.array(cosines[3:], float))
     masks = Masks(
         shape=(segmentation.Rows, segmentation.Columns),
-        area=float(spacing[0]) * float(spacing[1]),
-        overlap=kind == "BINARY",
+        area=float(spacing[0]) * float(spacing[1]) if spacing else None,
+        overlap=kind == "BINARY" and not any(clear for _, clear in labels.values()),
     )
     for groups, frame in zip(frames, iter_pixels(segmentation), strict=True):
         position = np.array(_group(shared, groups, "PlanePositionSequence").ImagePositionPatient, float)
@@ -101,19 +113,51 @@ def read_masks(segmentation: Dataset) -> Masks:
 def measure(edited: Masks, original: Masks | None) -> dict[str, dict[str, float]]:
     """Volumes in mL and percentages of each lung and of both, as the routes answer them.
 
-    The lungs are those of ``edited`` where it has both and they lie under the findings, else those of
-    ``original``, the Segmentation that was corrected, with what was added to them. Raises Unmeasurable.
+    The lungs are those of ``edited`` where it has both under the findings, else those of ``original``, the
+    Segmentation that was corrected, with what was added to them. Where neither has the findings in its
+    lungs, those of ``edited`` are filled up with its findings. Raises Unmeasurable.
     """
-    whole = edited.overlap and {RIGHT, LEFT} <= set(edited.planes)
-    if not whole and (original is None or not original.overlap):
-        raise Unmeasurable("it does not have both lungs, and neither has the Segmentation that was corrected")
     if original is not None and original.shape != edited.shape:
         raise Unmeasurable("it has another size than the Segmentation that was corrected")
-    sources = [edited] if whole or original is None else [original, edited]
-    voxel = edited.area * (original or edited).distance / 1000
-    volumes = dict(_volumes(edited, sources, voxel))
+    area = edited.area or (original.area if original else None)
+    if area is None:
+        raise Unmeasurable("it does not say how large its pixels are")
+    sources = _lungs(edited, original)
+    volumes = dict(_volumes(edited, sources, area * (original or edited).distance / 1000))
     both = (volumes["right"][0] + volumes["left"][0], volumes["right"][1] + volumes["left"][1])
     return {side: _shown(*volume) for side, volume in (*volumes.items(), ("both", both))}
+
+
+def _lungs(edited: Masks, original: Masks | None) -> list[Masks]:
+    """The masks whose lungs, together, are the lungs with all that is in them. Raises Unmeasurable."""
+    has_both = {RIGHT, LEFT} <= set(edited.planes)
+    if has_both and edited.overlap:
+        return [edited]
+    if original is not None and original.overlap and {RIGHT, LEFT} <= set(original.planes):
+        return [original, edited]
+    if has_both:
+        return [edited, _filled(edited)]
+    raise Unmeasurable("it does not have both lungs, and neither has the Segmentation that was corrected")
+
+
+def _filled(masks: Masks) -> Masks:
+    """The findings as parts of the lungs: on each side of the line midway between both lungs' centres."""
+    right, left = _centre(masks, RIGHT), _centre(masks, LEFT)
+    axis = int(np.argmax(np.abs(right - left)))  # along which the lungs lie side by side
+    low, high = (RIGHT, LEFT) if right[axis] < left[axis] else (LEFT, RIGHT)
+    beyond = np.indices(masks.shape)[axis] > (right[axis] + left[axis]) / 2
+    filled = Masks(shape=masks.shape, area=masks.area)
+    for plane in masks.planes[FINDINGS]:
+        mask = masks.unpacked(FINDINGS, plane)
+        filled.add(low, plane, mask & ~beyond)
+        filled.add(high, plane, mask & beyond)
+    return filled
+
+
+def _centre(masks: Masks, name: str) -> npt.NDArray[np.float64]:
+    """The mean row and column of a segment."""
+    counts = np.sum([masks.unpacked(name, plane) for plane in masks.planes[name]], axis=0)
+    return np.array([np.average(index, weights=counts) for index in np.indices(masks.shape)])
 
 
 def _volumes(edited: Masks, sources: list[Masks], voxel: float) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -137,8 +181,9 @@ def _shown(volume: float, findings: float) -> dict[str, float]:
     }
 
 
-def _names(segmentation: Dataset) -> dict[int, str]:
-    """Which of our segments each number is, by its label in any language of ours."""
+def _labels(segmentation: Dataset) -> dict[int, tuple[str, bool]]:
+    """Which of our segments each number is, by its label in any language of ours; whether that says that
+    the findings are left out."""
     labels = {
         int(one.SegmentNumber): str(one.get("SegmentLabel", "")) for one in segmentation.SegmentSequence
     }
