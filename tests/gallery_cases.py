@@ -145,7 +145,7 @@ CASES: Sequence[Case] = (
     Case(name="xray-lateral", title="X-ray, rejected by a rule", modality=XRAY, series=lateral),
     Case(name="xray-upside-down", title="X-ray, rejected by the network", modality=XRAY, series=upside_down),
     Case(name="ct-with", title="CT with opacities", modality=CT, series=chest),
-    Case(name="ct-agreed", title="CT, both classifiers agree", modality=CT, series=chest, score=0.9),
+    Case(name="ct-disagreed", title="CT, neither classifier agrees", modality=CT, series=chest, score=0.1),
     Case(
         name="ct-without",
         title="CT without opacities",

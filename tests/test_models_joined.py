@@ -132,9 +132,9 @@ def test_what_is_wrong_with_one_is_said(tmp_path: Path, changes: dict[str, Any],
 @pytest.mark.parametrize(
     ("probability", "words", "tone"),
     [
-        (0.95, "Opacities likely (score 95 of 100)", Tone.ALERT),
-        (0.05, "Opacities unlikely (score 5 of 100)", Tone.NOTICE),
-        (0.42, "Borderline, opacities neither likely nor unlikely (score 42.0 of 100)", Tone.NOTICE),
+        (0.95, "Opacities likely", Tone.ALERT),
+        (0.05, "Opacities unlikely", Tone.NOTICE),
+        (0.42, "Borderline: opacities neither likely nor unlikely", Tone.NOTICE),
     ],
 )
 def test_the_headline_is_the_joined_statement(

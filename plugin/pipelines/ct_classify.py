@@ -140,20 +140,21 @@ def _ask(
     said = steps.classification(model, classes)
     if attention is None or said.projection is None:
         return said, None
-    return said, _shown(said.projection, body, attention, volume)
+    return said, _shown(said, body, attention, volume)
 
 
 def _shown(
-    projection: str, body: FloatArray, attention: AttentionMap, volume: CtVolume
+    said: Classification, body: FloatArray, attention: AttentionMap, volume: CtVolume
 ) -> ProjectionAttention:
     between, rows, columns = (
         count * spacing for count, spacing in zip(volume.hu.shape, volume.spacing, strict=True)
     )
     return ProjectionAttention(
-        projection=projection,
+        projection=said.projection or "",
         picture=window(body, float(body.min()), float(body.max())),
         attention=attention.shades,
         outside=attention.outside,
         located=attention.located,
-        size=(rows, columns) if projection == "axial" else (between, rows),
+        called=said.positive,
+        size=(rows, columns) if said.projection == "axial" else (between, rows),
     )

@@ -198,7 +198,7 @@ def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) ->
 
 def _joined_words(joined: Classification, findings: Findings, texts: Texts) -> str:
     """What all parts come to together, then what is marked."""
-    words = texts(f"joined.{state(findings).answer}", score=score(joined, texts))
+    words = texts(f"joined.{state(findings).answer}")
     if findings.lungs is None or findings.lungs.findings_ml <= 0:
         return f"{words}; {texts('joined.none_marked')}"
     marked = texts(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plugin.results import pictures as pic
-from plugin.results.attention import caption
+from plugin.results.attention import caption, kind
 from plugin.results.pdf import marks
 from plugin.results.pdf.page import QUIET, Area, Page
 from plugin.results.texts import Texts
@@ -35,7 +35,7 @@ class ProjectionAttention:
     columns) in [0, 1]; ``attention``: float32 of the same shape in [0, 1], 0 outside the body, NaN where
     the network saw nothing. ``size``: (height, width) in mm. ``outside``: the share (0 to 1) of the
     evidence that lay outside the body; ``located``: whether the card measured that the map locates
-    disease.
+    disease; ``called``: whether the classifier calls its finding.
     """
 
     projection: str
@@ -44,11 +44,14 @@ class ProjectionAttention:
     size: tuple[float, float]
     outside: float = 0.0
     located: bool = False
+    called: bool = True
 
 
 def projections(page: Page, area: Area, maps: Sequence[ProjectionAttention], texts: Texts) -> float:
     """The maps of the CT classifiers side by side, as high as ``area`` at most; returns y below."""
-    below = top = page.heading(area.x, area.y, texts("pdf.scale"), area.width)
+    located, called = all(seen.located for seen in maps), any(seen.called for seen in maps)
+    title = texts(f"pdf.{kind(located=located, called=called)}")
+    below = top = page.heading(area.x, area.y, title, area.width)
     each = (area.width - _GAP * (len(maps) - 1)) / len(maps)
     for number, seen in enumerate(maps):
         height, wide = seen.size
@@ -86,6 +89,7 @@ def caption_of(maps: Sequence[ProjectionAttention], texts: Texts) -> str:
         texts,
         outside=max(seen.outside for seen in maps),
         located=all(seen.located for seen in maps),
+        called=any(seen.called for seen in maps),
         unseen=any(bool(np.isnan(seen.attention).any()) for seen in maps),
     )
 
