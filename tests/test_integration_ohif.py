@@ -155,7 +155,8 @@ def test_the_report_of_the_ct_tells_its_numbers(read: Read, ohif: Viewer) -> Non
     findings = read.entries["ct"]["findings"]
     ohif.open(read.study("ct"))
     ohif.show_report()
-    for classification in findings["classifications"]:
+    joined = [findings["joined"]] if findings["joined"] else []
+    for classification in [*joined, *findings["classifications"]]:
         assert_classification(ohif.numbers(), classification)
         ohif.next_measurement()
     for side in ("right", "left"):

@@ -239,7 +239,7 @@ def test_what_cannot_be_told_is_said() -> None:
     assert "The outlines are the better evidence" in narrative(ct_findings(), EN)
     assert "does not rule out disease" in narrative(xray_findings(probability=0.2), EN)
     assert "within 5 points" in narrative(xray_findings(probability=0.5), EN)
-    assert "Percentages are of the part that is on them" in narrative(ct_findings((CUT,)), EN)
+    assert "Percentages are of the part of the lungs" in narrative(ct_findings((CUT,)), EN)
     assert narrative(REJECTED, EN) == ""
 
 
