@@ -58,7 +58,7 @@ def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
     """The answer in one line, without a full stop, and how serious it is."""
     said = state(findings)
     if findings.joined is not None:
-        return _joined_words(findings.joined, findings, texts), said.tone
+        return _joined_words(findings, texts), said.tone
     words = _answer_words(said, findings, texts)
     if findings.lungs is not None and said.classifiers:
         words = f"{words}; {_agreement(said, texts)}"
@@ -196,7 +196,7 @@ def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) ->
     )
 
 
-def _joined_words(joined: Classification, findings: Findings, texts: Texts) -> str:
+def _joined_words(findings: Findings, texts: Texts) -> str:
     """What all parts come to together, then what is marked."""
     words = texts(f"joined.{state(findings).answer}")
     if findings.lungs is None or findings.lungs.findings_ml <= 0:
