@@ -165,6 +165,8 @@ def test_a_restart_is_waited_for(server: Pacs, url: str, certificate: Path) -> N
     server.stop()
     starter = threading.Timer(1.5, server.start)
     starter.start()
-    instance = remote.store(file)
-    starter.join()
+    try:
+        instance = remote.store(file)
+    finally:
+        starter.join()
     assert remote.read_instance(instance) == file
