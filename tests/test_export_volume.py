@@ -143,7 +143,9 @@ def test_the_compact_network_becomes_a_folder_that_the_plugin_loads(
     model = load_model(tmp_path / MODEL.name, thresholds={}, providers=[CPU], threads=1)
     assert model.card.needs_lungs
     assert model.card.input.patch == MODEL.patch
-    assert model.card.limits.startswith("No better than ct-segment-compact on the same patients (Dice -0.049")
+    assert model.card.limits.startswith(
+        "Worse than ct-segment-compact on the same patients: findings Dice -0.049 (-0.056 to -0.042)."
+    )
     assert (tmp_path / MODEL.name / "model.onnx").stat().st_size < 10_000_000
 
 
@@ -182,11 +184,18 @@ def test_whole_volumes_are_measured_in_lungs_that_know_nothing_of_the_findings(
     assert result.findings_ml == pytest.approx(result.true_findings_ml, rel=0.25)
 
 
-def test_a_better_network_says_so_and_one_alone_that_it_was_not_compared() -> None:
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ((0.01, 0.09), "Better than x on the same patients: findings Dice +0.050 (+0.010 to +0.090)."),
+        ((-0.01, 0.09), "No better than x on the same patients"),
+        ((-0.09, -0.01), "Worse than x on the same patients"),
+        (None, "Not compared with x."),
+    ],
+)
+def test_the_limits_begin_with_how_it_stands(interval: tuple[float, float] | None, words: str) -> None:
     figure = read_measured(ct_volume.BESIDE).figures[0]
-    better = figure.model_copy(
-        update={"name": "findings Dice less that of x", "value": 0.05, "interval": (0.01, 0.09)}
+    difference = figure.model_copy(
+        update={"name": "findings Dice less that of x", "value": 0.05, "interval": interval}
     )
-    alone = better.model_copy(update={"interval": None})
-    assert ct_volume_text.limits(Measured(figures=(better,)), "x").startswith("On the same patients better")
-    assert ct_volume_text.limits(Measured(figures=(alone,)), "x").startswith("Not compared with x")
+    assert ct_volume_text.limits(Measured(figures=(difference,)), "x").startswith(words)

@@ -20,21 +20,24 @@ LUNGS = (
     "The figures are read inside lungs that know nothing of the findings (air inside the body, closed); in "
     "the plugin a slice-wise network finds the lungs. "
 )
+OPTION = (
+    "An option and a starting point for training, not read by default: it was trained for minutes on two "
+    "cores, from nothing. "
+)
 
 
 def limits(measured: Measured, other: str) -> str:
     """The limits, which begin with how the network stands beside the other."""
     own = next(f for f in measured.figures if f.name.startswith("findings Dice less"))
     if own.value is None or own.interval is None:
-        first = f"Not compared with {other}. "
-    elif own.interval[0] > 0:
-        first = f"On the same patients better than {other}: Dice {own.value:+.3f}. "
+        return f"Not compared with {other}. " + LUNGS + ct_segment_text.LIMITS
+    low, high = own.interval
+    said = f"findings Dice {own.value:+.3f} ({low:+.3f} to {high:+.3f})"
+    if low > 0:
+        first = f"Better than {other} on the same patients: {said}. "
     else:
-        first = (
-            f"No better than {other} on the same patients (Dice {own.value:+.3f}, {own.interval[0]:+.3f} to "
-            f"{own.interval[1]:+.3f}): an option and a starting point, not read by default. Trained for "
-            "minutes on two cores. "
-        )
+        stands = "Worse than" if high < 0 else "No better than"
+        first = f"{stands} {other} on the same patients: {said}. {OPTION}"
     return first + LUNGS + ct_segment_text.LIMITS
 
 
