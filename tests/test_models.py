@@ -53,7 +53,11 @@ def test_probabilities_are_probabilities_whatever_comes_in(name: str) -> None:
         np.full((512, 512), 3000, np.int16),
         np.random.default_rng(1).normal(-500, 400, (300, 700)).astype(np.float32),
     ):
-        answer = model.predict(model.prepare(picture)[None])
+        if model.card.input.volume is None:
+            prepared = model.prepare(picture)
+        else:
+            prepared = model.prepare_volume(np.resize(picture, model.card.input.patch))
+        answer = model.predict(prepared[None])
         assert answer.probabilities.shape[:2] == (1, len(model.classes))
         assert np.all((answer.probabilities >= 0) & (answer.probabilities <= 1))
         if answer.attention is not None:
