@@ -22,7 +22,7 @@ from tests.pacs_client import settled
 
 DESK = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
-COLOURS = 128
+COLOURS = 256
 """Of a picture's palette: enough for greys and a few colours, and a fraction of the size."""
 
 
@@ -86,9 +86,7 @@ def save(page: Page, name: str) -> None:
     page.wait_for_function("() => [...document.images].every((image) => image.complete)")
     page.wait_for_timeout(1000)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-        DOCS / f"{name}.png", optimize=True
-    )
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
