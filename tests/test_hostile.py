@@ -83,7 +83,8 @@ def test_a_series_has_a_budget_of_time() -> None:
     budget = Budget(10)
     assert budget.total == 125
     before = budget.seconds
-    helper.header(one_slice(), budget=budget, instance_id="a")
+    for _ in range(50):  # the kernel counts computing time in ticks: one header may take none
+        helper.header(one_slice(), budget=budget, instance_id="a")
     assert budget.seconds < before
     budget.seconds = 0
     with pytest.raises(errors.TooSlow, match="the series takes more than 125 s"):
