@@ -32,7 +32,7 @@ _log = logging.getLogger("export")
 _TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "figures.md")
 _MARKS = re.compile(r"(<!-- ([a-z -]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 #: How many figures of a model, the first of its card, tell most of it.
-_HEADLINES = 4
+_HEADLINES = 3
 
 
 def evaluate(model: Model) -> None:
