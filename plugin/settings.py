@@ -15,6 +15,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from plugin.domain.kinds import Modality
 from plugin.engine_settings import CelerySettings, OrthancAccess
+from plugin.model_settings import ModelChoice
+from plugin.result_settings import Labels, ResultChoice, Reviews, SeriesNumbers
 from plugin.screening.limits import CtLimits, XrayLimits
 from plugin.section import Section
 
@@ -30,149 +32,6 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 class SettingsError(Exception):
     """A wrong setting, with its key and what is wrong in one line."""
-
-
-class ModelChoice(Section):
-    """Which models read what: names of folders, or ``auto`` for the best by its card; empty for none."""
-
-    xray: tuple[str, ...] = Field(
-        default=("auto",),
-        description="X-ray classifiers; the first also decides what is rejected; `[]` reads no X-ray",
-    )
-    ct_reject: str = Field(default="auto", description="network that accepts or rejects a CT series")
-    ct_axial: tuple[str, ...] = Field(default=("auto",), description="CT classifiers of the axial projection")
-    ct_sagittal: tuple[str, ...] = Field(
-        default=("auto",), description="CT classifiers of the sagittal projection"
-    )
-    ct_segmentation: tuple[str, ...] = Field(
-        default=("auto",),
-        description="CT segmenters, slice-wise or volumetric; the first leads: its masks become the"
-        " Segmentation, the others' measurements are told beside it",
-    )
-
-    channel: str = Field(
-        default="",
-        description="folder or https address of the site's own from which newer versions of the models come;"
-        " empty: none. See [docs/updates.md](updates.md)",
-    )
-    channel_key: str = Field(
-        default="", description="the publisher's public key, a PEM file; a channel needs it"
-    )
-    channel_folder: str = Field(
-        default="",
-        description="where versions from the channel are kept; Orthanc's user must be able to write there;"
-        " a channel needs it",
-    )
-    channel_authorities: str = Field(
-        default="", description="certificates that https to the channel trusts; empty: the system's"
-    )
-    channel_hours: float = Field(
-        default=24, gt=0, description="how often the channel is looked into, in hours"
-    )
-    channel_install: Literal["ask", "auto"] = Field(
-        default="ask",
-        description="what happens with a version that was a shadow long enough: it is offered, or installed",
-    )
-    shadow_series: int = Field(
-        default=20, ge=0, le=1000, description="so many series a newer version reads as a shadow first"
-    )
-
-    @property
-    def authorities(self) -> Path | None:
-        """The certificates that https to the channel trusts; None for the system's."""
-        return Path(self.channel_authorities) if self.channel_authorities else None
-
-    @model_validator(mode="after")
-    def _a_channel_has_a_key_and_a_folder(self) -> ModelChoice:
-        if not self.channel:
-            return self
-        if not self.channel_key or not self.channel_folder:
-            raise ValueError("a Channel needs ChannelKey and ChannelFolder")
-        if "://" in self.channel and not self.channel.startswith("https://"):
-            raise ValueError("Channel must be a folder or an address that begins with https://")
-        return self
-
-    @field_validator("ct_segmentation", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        """A single name, as version 0.2.0 took it, or several."""
-        return ((value,) if value else ()) if isinstance(value, str) else value
-
-
-class ResultChoice(Section):
-    """Which results are stored in the PACS."""
-
-    sr: bool = Field(default=True, description="Structured Report")
-    pdf: bool = Field(default=True, description="report as Encapsulated PDF")
-    seg: bool = Field(default=True, description="Segmentation of a CT: left lung, right lung, findings")
-    attention: bool = Field(default=True, description="attention map of an X-ray as Secondary Capture")
-    key_images: bool = Field(
-        default=False,
-        description="key images, as a Key Object Selection: the slices with the largest opacities, or an"
-        " X-ray on which they are suspected",
-    )
-    rejection_sr: Literal["content", "all", "none"] = Field(
-        default="content",
-        description="which rejected series get a short note as a Structured Report: `content`, those rejected"
-        " for what the images show; `all`; or `none`",
-    )
-
-    @field_validator("rejection_sr", mode="before")
-    @classmethod
-    def _as_it_was_written(cls, value: Any) -> Any:
-        """Version 0.1.0 took true and false."""
-        return {True: "all", False: "none"}[value] if isinstance(value, bool) else value
-
-
-class SeriesNumbers(Section):
-    """Series numbers of the results, so that viewers list them after the images."""
-
-    sr: int = Field(default=9901, ge=1, description="Structured Report")
-    pdf: int = Field(default=9902, ge=1, description="PDF")
-    seg: int = Field(default=9903, ge=1, description="Segmentation")
-    attention: int = Field(default=9904, ge=1, description="attention map")
-    key_images: int = Field(default=9905, ge=1, description="key images")
-
-
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
-
-
-class Labels(Section):
-    """Labels that Orthanc, from 1.12.0 on, gives to series and studies; an empty one is not given."""
-
-    findings: Label = Field(default="ai-findings", description="label of what a reader should look at")
-    no_findings: Label = Field(
-        default="ai-no-findings", description="label of what was read without findings"
-    )
-    rejected: Label = Field(default="ai-rejected", description="label of what was not read")
-    failed: Label = Field(default="ai-failed", description="label of what could not be read")
-    reviewed: Label = Field(default="ai-reviewed", description="label of what a physician has reviewed")
-
-
-class Reviewer(Section):
-    """A user of Orthanc who may review."""
-
-    name: str = Field(default="", max_length=64)
-    organization: str = Field(default="", max_length=64)
-
-
-class Reviews(Section):
-    """Physicians' words on readings: who may give one, and how it is kept."""
-
-    reviewers: dict[str, Reviewer] = Field(
-        default={},
-        description="users of Orthanc who may review, with the name in their documents:"
-        ' `{"mary": {"Name": "Silva^Mary", "Organization": "Hospital"}}`; empty: every user may',
-    )
-    organization: str = Field(
-        default="", max_length=64, description="organization of reviewers who have none; empty: `Institution`"
-    )
-    user_header: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9-]*$",
-        description="HTTP header in which a proxy names the user, overwriting what a client sends in it",
-    )
-    series_number: int = Field(default=9906, ge=1, description="series number of their documents")
 
 
 class Settings(Section):

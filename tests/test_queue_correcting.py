@@ -16,8 +16,9 @@ from test_results_seg_edited import CORRECTED, FOUND, LUNGS, exported, own
 from plugin.queue.correcting import Correcting
 from plugin.queue.labelling import Labelling
 from plugin.queue.ledger import Ledger
+from plugin.result_settings import Labels
 from plugin.service import Service
-from plugin.settings import Labels, read_settings
+from plugin.settings import read_settings
 from plugin.web.access import Guard
 from plugin.web.routes import HttpRequest, respond
 from tests.fake_pacs import FakeOrthanc

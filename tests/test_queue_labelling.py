@@ -11,7 +11,8 @@ import pytest
 
 from plugin.queue.labelling import Labelling
 from plugin.queue.ledger import Ledger
-from plugin.settings import Labels, SettingsError, read_settings
+from plugin.result_settings import Labels
+from plugin.settings import SettingsError, read_settings
 from tests.dicom_factory import as_file, xray_dataset
 from tests.fake_pacs import FakeOrthanc
 from tests.test_web_worklist import OUTCOME, entered

@@ -13,8 +13,8 @@ from plugin.domain.kinds import State
 from plugin.domain.outcome import Outcome, outcome_of
 from plugin.domain.pacs import Pacs
 from plugin.queue.ledger import Entry, Ledger
+from plugin.result_settings import Labels
 from plugin.results.statement import Answer
-from plugin.settings import Labels
 
 log = logging.getLogger(__name__)
 

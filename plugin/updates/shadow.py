@@ -16,8 +16,9 @@ from plugin.domain.pacs import Pacs
 from plugin.models.lineup import Lineup
 from plugin.models.network import Model
 from plugin.pipelines.reading import Request, Stages
+from plugin.result_settings import ResultChoice
 from plugin.results.identity import Identity
-from plugin.settings import ResultChoice, Settings
+from plugin.settings import Settings
 
 
 def exchanged(lineup: Lineup, model: Model) -> Lineup:
