@@ -45,8 +45,9 @@ def _locked(path: Path) -> dict[str, str]:
 
 
 def test_there_is_a_lock_for_each_environment() -> None:
-    names = ["demo/requirements", "export/requirements", "plugin/requirements-cpu", "plugin/requirements-gpu"]
-    assert [str(path.with_suffix("")) for path in LOCKS] == [*names, "tests/requirements"]
+    plugin = [f"plugin/requirements-{name}" for name in ("cpu", "gpu", "worker")]
+    names = ["demo/requirements", "export/requirements", *plugin, "tests/requirements"]
+    assert [str(path.with_suffix("")) for path in LOCKS] == names
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=str)
