@@ -145,7 +145,12 @@ class Viewer:
     def open(self, study: str, mode: str = "viewer") -> None:
         """Open a study by its Study Instance UID; ``mode``: viewer or segmentation."""
         self.page.goto(f"{self._url}/{mode}?StudyInstanceUIDs={study}")
-        expect(self.page.locator("canvas").first).to_be_visible()
+        canvas = self.page.locator("canvas").first
+        try:
+            expect(canvas).to_be_visible()
+        except AssertionError:  # on a busy machine OHIF was once seen to stay blank until it was loaded anew
+            self.page.reload()
+            expect(canvas).to_be_visible()
         self.settle()
 
     def show_segmentation(self, study: str, segment: str) -> None:
