@@ -21,7 +21,7 @@ from export.models import xray_measures, xray_samples, xray_training
 from export.models.xray_samples import Sample
 from export.networks.lite import MEAN, STD
 from export.networks.opacity import OpacityNetwork, b5, lite0
-from plugin.models.cards import Equalise, ModelInput, Resize
+from plugin.models.inputs import Equalise, ModelInput, Resize
 from plugin.models.network import prepare
 
 SIZE = 64

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from plugin.domain.errors import ModelError
-from plugin.models.cards import Card, ModelInput, read_card, read_cards
+from plugin.models.cards import Card, read_card, read_cards
+from plugin.models.inputs import ModelInput
 from plugin.models.lineup import load_lineup
 from plugin.models.loading import load_model
 from plugin.models.network import prepare

@@ -12,7 +12,8 @@ from plugin.analysis.lung_projection import LungProjections, LungScale, lung_lev
 from plugin.analysis.projection import Projections
 from plugin.dicom.imaging import CtVolume
 from plugin.domain.kinds import RemarkCode
-from plugin.models.cards import Card, HuWindow
+from plugin.models.cards import Card
+from plugin.models.inputs import HuWindow
 from plugin.models.network import Model
 from plugin.pipelines.ct_classify import classify, window_of
 from tests.conftest import ROOT

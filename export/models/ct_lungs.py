@@ -23,7 +23,8 @@ from export.networks.lung_map import LungMapNetwork
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, HuWindow, ModelInput, ModelOutput, Projection, Resize
+from plugin.models.cards import Card, ModelOutput
+from plugin.models.inputs import HuWindow, ModelInput, Projection, Resize
 
 _log = logging.getLogger(__name__)
 _PLAN = Plan()

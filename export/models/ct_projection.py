@@ -22,15 +22,8 @@ from export.networks.published import ct_b4
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import (
-    Card,
-    HuWindow,
-    ModelInput,
-    ModelOutput,
-    OutputClass,
-    Projection,
-    Resize,
-)
+from plugin.models.cards import Card, ModelOutput, OutputClass
+from plugin.models.inputs import HuWindow, ModelInput, Projection, Resize
 
 _log = logging.getLogger(__name__)
 LITE = "EfficientNet-Lite0 (ImageNet)"

@@ -18,7 +18,8 @@ from export.measured import Measured
 from export.models.ct_finetune import Plan
 from export.models.ct_projection import B4, CardText, OutOfFold, ProjectionModel, b4
 from export.networks.published import UNFINISHED
-from plugin.models.cards import Figure, OutputClass, Projection
+from plugin.models.cards import Figure, OutputClass
+from plugin.models.inputs import Projection
 
 COUNT = 60
 #: The share of whole chests that may be rejected; the operating point follows from it.

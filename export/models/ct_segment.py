@@ -23,7 +23,8 @@ from export.networks.published import UNFINISHED
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, HuWindow, ModelInput, Resize
+from plugin.models.cards import Card
+from plugin.models.inputs import HuWindow, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
 SEED = 20

@@ -22,8 +22,8 @@ from export.networks import unetpp
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, HuWindow, ModelInput
-from plugin.models.volumetric import Volumetric
+from plugin.models.cards import Card
+from plugin.models.inputs import HuWindow, ModelInput, Volumetric
 
 _log = logging.getLogger(__name__)
 SEED = 21

@@ -26,7 +26,8 @@ from export.networks.lite import MEAN, STD
 from export.networks.opacity import OpacityNetwork, b5, lite0
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, Equalise, ModelInput, ModelOutput, OutputClass, Resize
+from plugin.models.cards import Card, ModelOutput, OutputClass
+from plugin.models.inputs import Equalise, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
 FOLDS = 5

@@ -21,7 +21,10 @@ from export.models.xray_training import (
     refusal,
 )
 from export.networks.opacity import OpacityNetwork
-from plugin.models.cards import Figure, ModelInput
+from plugin.models.cards import Figure
+
+#: Films of siim-covid19 that are read again with the lungs blacked out.
+from plugin.models.inputs import ModelInput
 
 #: Films of siim-covid19 that are read again with the lungs blacked out.
 _BLACKED_OUT = 300

@@ -15,7 +15,7 @@ from torch import nn
 
 from export.data.cxr import IEEE8023, NIH, REJECTION, SIIM, Film, Picture, box_mask, read_picture
 from export.data.cxr_variants import SPOILED, everyday
-from plugin.models.cards import ModelInput
+from plugin.models.inputs import ModelInput
 from plugin.models.network import prepare
 
 _log = logging.getLogger(__name__)

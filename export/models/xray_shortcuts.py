@@ -25,7 +25,8 @@ from export.figures import auc, figure
 from export.models.xray_measures import LEFT_OUT, Answered, Figures
 from export.networks.lite import LiteTrunk
 from plugin.analysis.preprocess import resize
-from plugin.models.cards import Figure, ModelInput
+from plugin.models.cards import Figure
+from plugin.models.inputs import ModelInput
 from plugin.models.network import prepare
 
 Array = npt.NDArray[np.float64]

@@ -23,8 +23,9 @@ from plugin.domain.findings import (
     ClassProbability,
     LungMeasurements,
 )
-from plugin.models.cards import Figure, Strict, what_is_wrong
+from plugin.models.cards import Figure, what_is_wrong
 from plugin.models.figures import of_figures
+from plugin.models.inputs import Strict
 from plugin.models.network import Model
 
 FILE = "joined.json"

@@ -10,16 +10,9 @@ import numpy as np
 from plugin.analysis import preprocess
 from plugin.domain.codes import Role
 from plugin.domain.findings import Algorithm
-from plugin.models.cards import (
-    Card,
-    Equalise,
-    HuWindow,
-    ModelInput,
-    ModelOutput,
-    OutputClass,
-    Percentiles,
-)
+from plugin.models.cards import Card, ModelOutput, OutputClass
 from plugin.models.figures import measured
+from plugin.models.inputs import Equalise, HuWindow, ModelInput, Percentiles
 from plugin.models.session import FloatArray, Session
 
 

@@ -23,7 +23,7 @@ from plugin.domain.findings import (
     Verdict,
 )
 from plugin.domain.kinds import LUNGS_INCOMPLETE, Modality, RemarkCode
-from plugin.models.cards import HuWindow
+from plugin.models.inputs import HuWindow
 from plugin.pipelines import steps
 from plugin.pipelines.ct_classify import classify, views, window_of
 from plugin.pipelines.ct_segment import Segmented, measure, segment_all

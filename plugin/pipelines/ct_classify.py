@@ -17,7 +17,7 @@ from plugin.dicom.imaging import CtVolume
 from plugin.domain.errors import ModelError
 from plugin.domain.findings import Classification, Remark
 from plugin.domain.kinds import RemarkCode
-from plugin.models.cards import HuWindow, ModelInput, Projection
+from plugin.models.inputs import HuWindow, ModelInput, Projection
 from plugin.models.network import Model
 from plugin.pipelines import steps
 from plugin.results.pdf.attention import ProjectionAttention

@@ -18,9 +18,9 @@ from plugin.dicom.imaging import CtVolume
 from plugin.domain.codes import Role
 from plugin.domain.errors import ModelError
 from plugin.domain.findings import LungMeasurement, LungMeasurements, Side
+from plugin.models.inputs import Volumetric
 from plugin.models.lineup import Lineup
 from plugin.models.network import Model
-from plugin.models.volumetric import Volumetric
 
 MAX_POINTS = 100_000_000
 """A grid of more points would take more than 2 GiB: a chest at (0.6, 0.6, 0.6) mm has about as many."""
