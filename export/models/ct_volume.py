@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from export.data import ct
 from export.data.ct_patches import PatchSampler, load_stored
 from export.measured import Measured
 from export.models import ct_volume_text as text
-from export.models.ct_segment_text import PROD as PROD_TEXT
-from export.models.ct_segment_text import TRAINING_LICENCE
 from export.models.ct_segment_train import Plan, Trainer
+from export.models.ct_segmenter import CtSegmenter
 from export.models.ct_volume_measure import OVERLAP, VolumeReader, measure
 from export.networks import unetpp
-from export.onnx_writer import write_card, write_graph
-from export.paths import ONNX_MODELS, runs_folder
-from plugin.domain.kinds import Modality
-from plugin.models.cards import Card
 from plugin.models.inputs import HuWindow, ModelInput, Volumetric
 
-_log = logging.getLogger(__name__)
-SEED = 21
-PROD = "prod"
 #: The slice-wise network that the figures are told beside.
 BESIDE = "ct-segment-compact"
 #: The window of Jin et al. 2020 for lesions.
@@ -53,53 +44,39 @@ class VolumeTrainer(Trainer):
         return result
 
 
-@dataclass(frozen=True)
-class VolumeModel:
-    """A network that segments findings in patches (depth, rows, columns) of ``spacing`` mm.
+@dataclass(frozen=True, kw_only=True)
+class VolumeModel(CtSegmenter):
+    """A network that segments findings in patches (depth, rows, columns) of ``spacing`` mm."""
 
-    ``folds``: those of which a network without their patients is trained and measured (TRAIN); PROD is
-    trained on all patients for as many steps.
-    """
+    SEED: ClassVar[int] = 21
+    VERSION: ClassVar[str] = "1.0.0"
 
-    name: str
-    title: str
-    architecture: str
-    build: Callable[[], nn.Module]
     spacing: tuple[float, float, float]
     patch: tuple[int, int, int]
     margin: float
-    plan: Plan
-    default_rank: int
-    folds: tuple[int, ...]
 
-    def _trainer(self, part: int | str) -> VolumeTrainer:
-        torch.manual_seed(SEED)
-        checkpoint = runs_folder(self.name) / (f"{part}.pt" if part == PROD else f"fold-{part}.pt")
+    @property
+    def input(self) -> ModelInput:
+        """Patches of the lungs' box."""
+        return ModelInput(
+            name="image",
+            shape=(1, 1, *self.patch),
+            intensity=HuWindow(low=LOW, high=HIGH),
+            mean=(MEAN,),
+            std=(STD,),
+            volume=Volumetric(spacing=self.spacing, overlap=OVERLAP, crop="lungs", margin=self.margin),
+        )
+
+    def begun(self, checkpoint: Path) -> VolumeTrainer:
+        """A trainer of patches."""
         return VolumeTrainer(self.build(), self.plan, MEAN, STD, checkpoint)
 
-    def trained(self, part: int | str) -> nn.Module:
-        """The averaged network of a fold or of PROD.
-
-        Raises FileNotFoundError where it is not trained to the end.
-        """
-        trainer = self._trainer(part)
-        if trainer.step < self.plan.steps:
-            raise FileNotFoundError(f"{self.name}, {part}: trained {trainer.step} of {self.plan.steps} steps")
-        return trainer.averaged()
-
-    def train(self) -> None:
-        """TRAIN on the patients outside each fold, then PROD on all but the DICOM chest; resumable."""
-        parts: list[int | str] = [*self.folds, PROD]
-        for part in parts:
-            trainer = self._trainer(part)
-            if trainer.step < self.plan.steps:
-                _log.info("%s: training %s", self.name, part)
-                inside = [n for n in ct.chest_names() if part == PROD or ct.fold_of(n) != part]
-                volumes = [
-                    load_stored(n, spacing=self.spacing, margin=self.margin, low=LOW, high=HIGH)
-                    for n in inside
-                ]
-                trainer.run(PatchSampler(volumes, self.patch, SEED))
+    def sampler(self, names: Sequence[str], seed: int) -> PatchSampler:
+        """Training patches of these volumes."""
+        volumes = [
+            load_stored(n, spacing=self.spacing, margin=self.margin, low=LOW, high=HIGH) for n in names
+        ]
+        return PatchSampler(volumes, self.patch, seed)
 
     def reader(self, part: int | str) -> VolumeReader:
         """Reads whole volumes as the plugin does."""
@@ -110,41 +87,15 @@ class VolumeModel:
         readers = {fold: self.reader(fold) for fold in self.folds}
         return measure(readers, BESIDE, f"python -m export evaluate {self.name}")
 
-    def onnx(self, measured: Measured) -> Path:
-        """Write PROD to ``onnx_models``."""
-        folder, shape = ONNX_MODELS / self.name, (1, 1, *self.patch)
-        exported = write_graph(
-            self.trained(PROD), folder, shape=shape, outputs=["logits"], mean=[MEAN], std=[STD], half=True
-        )
-        spec = ModelInput(
-            name="image",
-            shape=shape,
-            intensity=HuWindow(low=LOW, high=HIGH),
-            mean=(MEAN,),
-            std=(STD,),
-            volume=Volumetric(spacing=self.spacing, overlap=OVERLAP, crop="lungs", margin=self.margin),
-        )
-        card = Card(
-            name=self.name,
-            version="1.0.0",
-            title=self.title,
-            task="segment",
-            modality=Modality.CT,
-            default_rank=self.default_rank,
-            sha256=exported.sha256,
-            architecture=self.architecture,
-            manufacturer="orthanc-chest-ai",
-            input=spec,
-            outputs=text.outputs(measured.thresholds),
-            training_data=text.DATA + PROD_TEXT.format(count=len(self.folds), folds=ct.FOLDS),
-            training_licence=TRAINING_LICENCE,
-            figures=measured.figures,
-            intended_use=text.INTENDED_USE,
-            limits=text.limits(measured, BESIDE),
-            licence=text.LICENCE,
-            self_test=exported.self_test,
-        )
-        return write_card(card, folder)
+    def words(self, measured: Measured) -> dict[str, Any]:
+        """Of the volumetric networks."""
+        return {
+            "outputs": text.outputs(measured.thresholds),
+            "training_data": self.trained_on(text.DATA),
+            "intended_use": text.INTENDED_USE,
+            "limits": text.limits(measured, BESIDE),
+            "licence": text.LICENCE,
+        }
 
 
 MODELS = (
@@ -176,7 +127,6 @@ MODELS = (
         margin=10.0,
         plan=Plan(steps=20_000, batch=1, rate=1e-4),
         default_rank=40,
-        folds=tuple(range(ct.FOLDS)),
     ),
 )
 """The published one needs a GPU and hours: it is defined, and does not ship."""

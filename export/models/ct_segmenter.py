@@ -1,0 +1,123 @@
+"""What slice-wise and volumetric segmenters of CT share: folds, PROD, resumable training, the card."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from export.data import ct
+from export.measured import Measured
+from export.models import ct_segment_text
+from export.models.ct_segment_train import Batches, Plan, Trainer
+from export.onnx_writer import write_card, write_graph
+from export.paths import ONNX_MODELS, runs_folder
+from plugin.domain.kinds import Modality
+from plugin.models.cards import Card
+from plugin.models.inputs import ModelInput
+
+_log = logging.getLogger(__name__)
+PROD = "prod"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtSegmenter(ABC):
+    """A segmentation network of one architecture.
+
+    ``folds``: those of which a network without their patients is trained and measured (TRAIN); PROD is
+    trained on all patients for as many steps.
+    """
+
+    SEED: ClassVar[int]
+    VERSION: ClassVar[str]
+
+    name: str
+    title: str
+    architecture: str
+    build: Callable[[], nn.Module]
+    plan: Plan
+    default_rank: int
+    folds: tuple[int, ...] = tuple(range(ct.FOLDS))
+
+    @property
+    @abstractmethod
+    def input(self) -> ModelInput:
+        """How slices or volumes come to the network."""
+
+    @abstractmethod
+    def begun(self, checkpoint: Path) -> Trainer:
+        """A trainer of a network that is built now, from its checkpoint on where there is one."""
+
+    @abstractmethod
+    def sampler(self, names: Sequence[str], seed: int) -> Batches:
+        """Training cases of these volumes."""
+
+    @abstractmethod
+    def words(self, measured: Measured) -> dict[str, Any]:
+        """What the card says besides: outputs, training data, intended use, limits, licence."""
+
+    def trainer(self, part: int | str) -> Trainer:
+        """The trainer of a fold or of PROD."""
+        torch.manual_seed(self.SEED)
+        return self.begun(runs_folder(self.name) / (f"{part}.pt" if part == PROD else f"fold-{part}.pt"))
+
+    def trained(self, part: int | str) -> nn.Module:
+        """The averaged network of a fold or of PROD.
+
+        Raises FileNotFoundError where it is not trained to the end.
+        """
+        trainer = self.trainer(part)
+        if trainer.step < self.plan.steps:
+            raise FileNotFoundError(f"{self.name}, {part}: trained {trainer.step} of {self.plan.steps} steps")
+        return trainer.averaged()
+
+    def train(self) -> None:
+        """TRAIN on the patients outside each fold, then PROD on all but the DICOM chest; resumable."""
+        parts: list[int | str] = [*self.folds, PROD]
+        for part in parts:
+            trainer = self.trainer(part)
+            if trainer.step < self.plan.steps:
+                _log.info("%s: training %s", self.name, part)
+                inside = [n for n in ct.chest_names() if part == PROD or ct.fold_of(n) != part]
+                trainer.run(self.sampler(inside, self.SEED))
+
+    def onnx(self, measured: Measured) -> Path:
+        """Write PROD to ``onnx_models``."""
+        folder, spec = ONNX_MODELS / self.name, self.input
+        exported = write_graph(
+            self.trained(PROD),
+            folder,
+            shape=spec.shape,
+            outputs=["logits"],
+            mean=spec.mean,
+            std=spec.std,
+            half=True,
+        )
+        card = Card(
+            name=self.name,
+            version=self.VERSION,
+            title=self.title,
+            task="segment",
+            modality=Modality.CT,
+            default_rank=self.default_rank,
+            sha256=exported.sha256,
+            architecture=self.architecture,
+            manufacturer="orthanc-chest-ai",
+            input=spec,
+            training_licence=ct_segment_text.TRAINING_LICENCE,
+            figures=measured.figures,
+            shortcut_checks=measured.shortcut_checks,
+            self_test=exported.self_test,
+            **self.words(measured),
+        )
+        return write_card(card, folder)
+
+    def trained_on(self, data: str) -> str:
+        """``data`` and how TRAIN and PROD share it, for the card."""
+        return data + ct_segment_text.PROD.format(count=len(self.folds), folds=ct.FOLDS)
