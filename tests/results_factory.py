@@ -24,6 +24,8 @@ from plugin.domain.findings import (
 )
 from plugin.results.common import SeriesLabel
 from plugin.results.identity import Identity
+from plugin.results.opacities import largest_opacities
+from plugin.results.sr.regions import Regions, ct_regions
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 SERIES = "1.2.826.0.1.3680043.8.498.2"
@@ -258,3 +260,11 @@ def attention_for(image: XrayImage) -> npt.NDArray[np.float32]:
     hill = np.exp(-((rows - 350) ** 2 + (columns - 150) ** 2) / 5000).astype(np.float32)
     hill[:50] = np.nan
     return hill
+
+
+def regions_of(
+    *, volume: CtVolume, lungs: npt.NDArray[np.uint8], findings_mask: npt.NDArray[np.bool_]
+) -> Regions:
+    """What a Structured Report outlines of these masks, as the pipeline makes it."""
+    opacities = largest_opacities(volume, findings_mask & (lungs > 0))
+    return ct_regions(volume=volume, lungs=lungs, findings_mask=findings_mask, opacities=opacities)

@@ -12,13 +12,15 @@ from plugin.analysis.lung_projection import LungProjections, LungScale, lung_lev
 from plugin.analysis.projection import Projections
 from plugin.dicom.imaging import CtVolume
 from plugin.domain.kinds import RemarkCode
-from plugin.models.cards import Card
+from plugin.models.cards import Card, read_card
 from plugin.models.inputs import HuWindow
+from plugin.models.lineup import Lineup
 from plugin.models.network import Model
-from plugin.pipelines.ct_classify import classify, window_of
+from plugin.pipelines.ct_classify import classify, window_of, windows_of
 from tests.conftest import ROOT
 from tests.results_factory import grid, volume
 
+REJECT, UNETPP = "ct-reject-compact", "ct-segment-unetpp-compact"
 SIZE = 32
 SCALE = LungScale(low=-1024.0, high=200.0, level=-900.0, dense=-600.0, depth=300.0)
 OUTPUT = {
@@ -127,3 +129,17 @@ def test_without_lungs_who_reads_them_says_nothing_and_the_others_do(
         assert remark.code == RemarkCode.NOT_CLASSIFIED
         assert "lungs-only" in remark.message
     assert not classify(readers, ct, body_of(ct, readers), lungs).remarks
+
+
+def test_windows_come_in_the_same_order_everywhere_and_none_for_a_segmenter() -> None:
+    """Sets of windows are ordered by hashes of text, which differ from process to process."""
+    cards = {name: read_card(ROOT / "onnx_models" / name) for name in (REJECT, UNETPP)}
+    models = {name: Model(card=card, session=None) for name, card in cards.items()}  # type: ignore[arg-type]
+    classifier = model("one", "axial", "body")
+    changed = classifier.card.input.model_copy(update={"intensity": HuWindow(low=-1000, high=400)})
+    other = Model(card=classifier.card.model_copy(update={"input": changed}), session=classifier.session)
+    reject, segmenter = models[REJECT], models[UNETPP]
+    assert window_of(segmenter) not in {window_of(reject), window_of(other)}
+    lineup = Lineup(ct_reject=reject, ct_classifiers=(other,), ct_segmentation=segmenter)
+    assert windows_of(lineup) == (window_of(reject), window_of(other))
+    assert windows_of(Lineup(ct_segmentation=segmenter)) == (window_of(segmenter),)

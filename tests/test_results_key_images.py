@@ -17,13 +17,14 @@ from results_factory import (
     grid,
     lungs_on,
     measurements,
+    regions_of,
     volume,
     xray,
     xray_findings,
 )
 
 from plugin.results.key_images import build_key_images
-from plugin.results.sr.regions import NOWHERE, Regions, ct_regions
+from plugin.results.sr.regions import NOWHERE, Regions
 from plugin.results.sr.report import build_sr
 from plugin.screening.gate import is_own_result, modality_of
 
@@ -49,7 +50,7 @@ def ct() -> tuple[Dataset, Regions, list[str]]:
     mask = np.zeros(lungs.shape, bool)
     mask[3] = lungs[3] == 2
     mask[6:9] = lungs[6:9] == 1
-    regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask)
+    regions = regions_of(volume=source, lungs=lungs, findings_mask=mask)
     key = build_key_images(
         findings=ct_findings(), sources=source.sources, regions=regions, identity=IDENTITY, label=LABEL
     )

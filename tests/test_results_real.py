@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from results_factory import IDENTITY, LABEL, ct_findings, measurements, xray_findings
+from results_factory import IDENTITY, LABEL, ct_findings, measurements, regions_of, xray_findings
 
 from plugin.dicom.imaging import read_ct, read_instances, read_xray
 from plugin.results.capture import build_attention
@@ -20,7 +20,6 @@ from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import ct_regions
 from plugin.results.sr.report import build_sr
 
 AIR = -600
@@ -75,7 +74,7 @@ def test_a_real_ct(data: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame.astype(bool), wanted)
         assert list(groups.PlanePositionSequence[0].ImagePositionPatient) == list(image.ImagePositionPatient)
     said = {"sources": volume.sources} | common
-    regions = ct_regions(volume=volume, lungs=lungs, findings_mask=findings)
+    regions = regions_of(volume=volume, lungs=lungs, findings_mask=findings)
     checked(build_sr(related={"seg": seg}, regions=regions, **said), tmp_path)  # type: ignore[arg-type]
     material = CtMaterial(volume=volume, lungs=lungs, findings=findings)
     checked(build_pdf(material=material, **said), tmp_path)  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ from results_factory import (
     header,
     lungs_on,
     measurements,
+    regions_of,
     volume,
     xray,
     xray_findings,
@@ -43,7 +44,7 @@ from plugin.results import concepts
 from plugin.results.capture import build_attention
 from plugin.results.common import SeriesLabel
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import NOWHERE, ct_regions, xray_regions
+from plugin.results.sr.regions import NOWHERE, xray_regions
 from plugin.results.sr.report import ReportType, build_sr
 from plugin.results.summary import Earlier, Report, sentence, summarise
 from plugin.results.texts import Texts
@@ -66,7 +67,7 @@ def ct_report(
         seg = build_seg(
             volume=source, lungs=lungs, findings_mask=mask, findings=said, identity=IDENTITY, label=LABEL
         )
-    regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask) if outlined else NOWHERE
+    regions = regions_of(volume=source, lungs=lungs, findings_mask=mask) if outlined else NOWHERE
     options = {"label": LABEL, "history": HISTORY, "regions": regions} | further
     return read_back(
         build_sr(
@@ -232,7 +233,7 @@ def test_every_outline_encloses_just_what_was_segmented(orientation: str) -> Non
             sources=source.sources,
             identity=IDENTITY,
             label=LABEL,
-            regions=ct_regions(volume=source, lungs=lungs, findings_mask=mask),
+            regions=regions_of(volume=source, lungs=lungs, findings_mask=mask),
         )
     )
     uids = [instance.header.SOPInstanceUID for instance in source.sources]
@@ -261,7 +262,7 @@ def test_each_opacity_has_its_volume_and_its_side() -> None:
     where = grid(slices=8)
     source = volume(where)
     lungs, mask = lungs_on(where)
-    regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask)
+    regions = regions_of(volume=source, lungs=lungs, findings_mask=mask)
     _, count = ndimage.label(mask & (lungs > 0))
     assert regions.opacity_count == len(regions.opacities) == count
     voxel = (source.thickness * 6 * 5 / 1000)[:, None, None]
@@ -291,7 +292,7 @@ def test_without_opacities_they_are_absent_and_nothing_is_measured_of_them() -> 
     source = volume(where)
     lungs, mask = lungs_on(where)
     clear = replace(ct_findings(), lungs=measurements((2000.0, 0.0), (1800.0, 0.0)))
-    regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask & False)
+    regions = regions_of(volume=source, lungs=lungs, findings_mask=mask & False)
     assert regions.opacities == ()
     ds = ct_report(clear, tied=False, regions=regions)
     found = group(ds, "findings")

@@ -25,6 +25,7 @@ from plugin.domain.findings import (
     Measured,
     Remark,
     Severity,
+    volumes_json,
 )
 from plugin.models.cards import read_cards
 from plugin.models.figures import measured
@@ -284,7 +285,7 @@ DEFAULTS = sorted(name for role in ROLES if (name := default_model(role, CARDS.v
 @pytest.mark.parametrize("name", [n for n in DEFAULTS if CARDS[n].task != "reject"])
 def test_every_default_network_has_the_figures_that_the_page_shows(name: str) -> None:
     card = CARDS[name]
-    kinds = {figure.kind for figure in measured(card)}
+    kinds = {figure.kind for figure in measured(card.figures)}
     if card.task == "segment":
         wanted = {FigureKind.VOLUME_BIAS_ML, FigureKind.VOLUME_BIAS_POINTS, FigureKind.FALSE_SHARE}
     else:
@@ -305,3 +306,10 @@ def test_another_finding_is_called_by_its_name() -> None:
     finding = replace(said.finding, meaning="Pneumothorax")
     other = replace(xray_findings(), classifications=(replace(said, classes=(finding, *said.others)),))
     assert headline(other, EN)[0] == "Suspected: Pneumothorax"
+
+
+def test_a_share_is_shown_alike_from_the_route_and_in_the_report() -> None:
+    """733 of 5145 mL are 14.247 %: rounded to 14.25 on the way, a page would show 14.3."""
+    share = volumes_json(5145.0, 733.0)["percent"]
+    assert f"{share:.1f}" == f"{100 * 733 / 5145:.1f}" == "14.2"
+    assert round(share, 2) == 14.25

@@ -26,6 +26,7 @@ from results_factory import (
     header,
     lungs_on,
     measurements,
+    regions_of,
     volume,
     xray,
     xray_findings,
@@ -41,7 +42,7 @@ from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import NOWHERE, ct_regions, xray_regions
+from plugin.results.sr.regions import NOWHERE, xray_regions
 from plugin.results.sr.report import ReportType, build_sr
 
 DIRTY: dict[str, object] = {
@@ -92,7 +93,7 @@ def ct_results(
     history = HISTORY if kind == "usual" else ()
     said = {"sources": source.sources, "history": history} | common
     pdf = build_pdf(material=material, **said)  # type: ignore[arg-type]
-    regions = ct_regions(volume=source, lungs=lungs, findings_mask=mask)
+    regions = regions_of(volume=source, lungs=lungs, findings_mask=mask)
     key = build_key_images(regions=regions, sources=source.sources, **common)  # type: ignore[arg-type]
     made = (("seg", seg), ("pdf", pdf), ("key_images", key))
     related = {kind: ds for kind, ds in made if ds is not None}

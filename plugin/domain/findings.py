@@ -170,7 +170,7 @@ class LungMeasurement:
     @property
     def percent(self) -> float:
         """Percentage of the lung's volume that the findings take, 0 to 100."""
-        return 100.0 * self.findings_ml / self.volume_ml if self.volume_ml > 0 else 0.0
+        return _percent(self.findings_ml, self.volume_ml)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class LungMeasurements:
     @property
     def percent(self) -> float:
         """Percentage of both lungs that the findings take, 0 to 100."""
-        return 100.0 * self.findings_ml / self.volume_ml if self.volume_ml > 0 else 0.0
+        return _percent(self.findings_ml, self.volume_ml)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +224,11 @@ class Findings:
     beside: tuple[LungMeasurements, ...] = ()
     remarks: tuple[Remark, ...] = field(default=())
     screening: Algorithm | None = None
+
+    @property
+    def opinions(self) -> tuple[Classification, ...]:
+        """What all parts come to together, where they are joined; then what each classifier said."""
+        return (*(() if self.joined is None else (self.joined,)), *self.classifications)
 
     @property
     def codes(self) -> frozenset[RemarkCode]:
@@ -268,17 +273,23 @@ def _classification_json(classification: Classification) -> dict[str, Any]:
 
 
 def _lungs_json(lungs: LungMeasurements) -> dict[str, Any]:
-    sides = {
-        lung.side.value: {
-            "volume_ml": round(lung.volume_ml, 1),
-            "findings_ml": round(lung.findings_ml, 1),
-            "percent": round(lung.percent, 2),
-        }
-        for lung in (lungs.left, lungs.right)
-    }
-    total = {
-        "volume_ml": round(lungs.volume_ml, 1),
-        "findings_ml": round(lungs.findings_ml, 1),
-        "percent": round(lungs.percent, 2),
-    }
+    both = (lungs.left, lungs.right)
+    sides = {lung.side.value: volumes_json(lung.volume_ml, lung.findings_ml) for lung in both}
+    total = volumes_json(lungs.volume_ml, lungs.findings_ml)
     return {"model": lungs.algorithm.name, **sides, "both": total}
+
+
+def volumes_json(volume_ml: float, findings_ml: float) -> dict[str, float]:
+    """A lung's volume, the findings in it and their share, as the status route answers them.
+
+    The share has four decimals: whoever shows one of them would else round twice, and contradict the report.
+    """
+    return {
+        "volume_ml": round(volume_ml, 1),
+        "findings_ml": round(findings_ml, 1),
+        "percent": round(_percent(findings_ml, volume_ml), 4),
+    }
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100.0 * part / whole if whole > 0 else 0.0

@@ -25,7 +25,7 @@ from plugin.domain.findings import (
 from plugin.domain.kinds import LUNGS_INCOMPLETE, Modality, RemarkCode
 from plugin.models.inputs import HuWindow
 from plugin.pipelines import steps
-from plugin.pipelines.ct_classify import classify, views, window_of
+from plugin.pipelines.ct_classify import classify, views, windows_of
 from plugin.pipelines.ct_segment import Segmented, measure, segment_all
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.pdf.material import CtMaterial
@@ -109,12 +109,9 @@ def _decode(request: Request, chosen: Sequence[Instance]) -> tuple[CtVolume, dic
     """The volume, and its projections for each window that a network wants, made while decoding."""
     request.stages.enter("decode")
     thickness = imaging.stack_of(chosen).thickness
-    lineup = request.lineup
-    others = (lineup.ct_reject, lineup.ct_segmentation)
-    readers = [*lineup.ct_classifiers, *(model for model in others if model is not None)]
     projections = {
         window: Projections(low=window.low, high=window.high, thickness=thickness)
-        for window in {window_of(model) for model in readers}
+        for window in windows_of(request.lineup)
     }
 
     def on_slice(k: int, slice_: npt.NDArray[np.int16]) -> None:
@@ -149,7 +146,7 @@ def _segment(
 ) -> tuple[Segmented, tuple[LungMeasurements, ...]]:
     """Lungs and findings of the leading segmenter; its measurements and those of the ones beside it."""
     request.stages.enter("segment")
-    midline = next((body_midline(p.axial) for p in projections.values()), None)
+    midline = body_midline(next(iter(projections.values())).axial)
     leading, *others = segment_all(request.lineup, volume, midline=midline, progress=request.stages.progress)
     request.stages.enter("measure")
     return leading, (measure(leading, volume), *(measure(other, volume, leading) for other in others))
@@ -222,7 +219,12 @@ def _results(
     request.stages.progress(0.8)
     regions = NOWHERE
     if material is not None and (wanted.sr or wanted.key_images):
-        regions = ct_regions(volume=volume, lungs=material.lungs, findings_mask=material.findings)
+        regions = ct_regions(
+            volume=volume,
+            lungs=material.lungs,
+            findings_mask=material.findings,
+            opacities=material.opacities,
+        )
     if wanted.key_images:
         results |= steps.key_images(request, findings, volume.sources, regions)
     if wanted.sr:

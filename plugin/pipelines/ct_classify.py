@@ -18,6 +18,7 @@ from plugin.domain.errors import ModelError
 from plugin.domain.findings import Classification, Remark
 from plugin.domain.kinds import RemarkCode
 from plugin.models.inputs import HuWindow, ModelInput, Projection
+from plugin.models.lineup import Lineup
 from plugin.models.network import Model
 from plugin.pipelines import steps
 from plugin.results.pdf.attention import ProjectionAttention
@@ -89,6 +90,18 @@ def window_of(model: Model) -> HuWindow:
     if not isinstance(model.card.input.intensity, HuWindow):
         raise ModelError(f"{model.card.name} reads CT but its card has no HU window")
     return model.card.input.intensity
+
+
+def windows_of(lineup: Lineup) -> tuple[HuWindow, ...]:
+    """The windows in which a CT is projected, each once, in an order that is the same in every process.
+
+    Those of the networks that read projections. A segmenter reads none: its window serves where no other is
+    there in which to find the body's midline.
+    """
+    readers = [m for m in (lineup.ct_reject, *lineup.ct_classifiers) if m is not None]
+    if not readers and lineup.ct_segmentation is not None:
+        readers = [lineup.ct_segmentation]
+    return tuple(dict.fromkeys(window_of(m) for m in readers))
 
 
 def projection_of(spec: ModelInput) -> Projection:

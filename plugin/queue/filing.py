@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -40,9 +40,7 @@ class Filing:
         outputs = {}
         for done, (kind, result) in enumerate(results.items()):
             progress(done / len(results))
-            buffer = io.BytesIO()
-            result.save_as(buffer, enforce_file_format=True)
-            outputs[ResultKind(kind)] = self._pacs.store(buffer.getvalue())
+            outputs[ResultKind(kind)] = self._pacs.store(as_file(result))
         return outputs
 
     def supersede(
@@ -53,8 +51,8 @@ class Filing:
         ``earlier``: what is known to have been stored for the series. What lies in the study besides, by
         a correction of the patient or from elsewhere, is looked for.
         """
-        now = set(current)
-        every = dict.fromkeys([*earlier, *self._strays(record)])
+        now, known = set(current), list(earlier)
+        every = dict.fromkeys([*known, *self._strays(record, besides={*known, *now})])
         superseded = tuple(identifier for identifier in every if identifier not in now)
         if self._delete_superseded:
             self.delete(superseded)
@@ -87,8 +85,10 @@ class Filing:
         """Whether Orthanc's index makes a series look like one of this plugin's results."""
         return record.modality in MODALITIES and record.manufacturer == PRODUCT and len(record.instances) == 1
 
-    def _strays(self, record: SeriesRecord) -> list[str]:
+    def _strays(self, record: SeriesRecord, besides: Collection[str]) -> list[str]:
         """Own results in the study that speak of this series, or that are copies of another study's.
+
+        Those of ``besides`` are known, and not looked at.
 
         Orthanc corrects a study by copying it, results and all, under new UIDs; what the copied results
         refer to is left as it was, so that they speak of no series of their study (seen on 1.10.1).
@@ -100,6 +100,8 @@ class Filing:
             if not self.is_filed(sibling):
                 continue
             (instance,) = sibling.instances
+            if instance in besides:
+                continue
             try:
                 result = _header(self._pacs.read_instance(instance))
                 copied = self._pacs.is_copy(sibling.series)
@@ -111,6 +113,13 @@ class Filing:
             if record.series in spoken_of or (copied and not spoken_of):
                 strays.append(instance)
         return strays
+
+
+def as_file(document: Dataset) -> bytes:
+    """A DICOM object as its file."""
+    buffer = io.BytesIO()
+    document.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _header(file: bytes) -> Dataset:

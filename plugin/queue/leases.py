@@ -63,7 +63,8 @@ class Leases(Database):
 
     @reads
     def _is_due(self, connection: Connection) -> bool:
-        query = rows.due_now(rows.now(connection), self.holder).limit(1)
+        due = rows.due_now(rows.now(connection), self.holder)
+        query = due.with_only_columns(SERIES.c.series).order_by(None).limit(1)  # whether, not which
         return connection.execute(query).first() is not None
 
     @writes
@@ -144,7 +145,7 @@ class Leases(Database):
 
         Only before it reads anything again. The attempt counts.
         """
-        return rows.take_away(connection, SERIES.c.holder == self.holder)
+        return rows.take_away(connection, rows.OPEN & (SERIES.c.holder == self.holder))
 
     def expire(self) -> list[str]:
         """Make due what is being read under a lease that has expired; those series. The attempt counts."""
@@ -152,12 +153,12 @@ class Leases(Database):
 
     @reads
     def _any_expired(self, connection: Connection) -> bool:
-        query = sa.select(SERIES.c.series).where(SERIES.c.lease_until < rows.now(connection)).limit(1)
+        query = sa.select(SERIES.c.series).where(rows.expired(rows.now(connection))).limit(1)
         return connection.execute(query).first() is not None
 
     @writes
     def _expire(self, connection: Connection) -> list[str]:
-        return rows.take_away(connection, SERIES.c.lease_until < rows.now(connection))
+        return rows.take_away(connection, rows.expired(rows.now(connection)))
 
 
 class Heartbeat:

@@ -170,8 +170,7 @@ class Ledger(Fleet):
         """
         now = time.time()
         due = {"state": State.WAITING, "due_at": now, "updated_at": now}
-        expired = SERIES.c.lease_until < rows.now(connection)
-        rows.take_away(connection, rows.held_by(self.holder) | expired)
+        rows.take_away(connection, rows.held_by(self.holder) | rows.expired(rows.now(connection)))
         for modality, models in lineups.items():
             failed = sa.update(SERIES).where(
                 SERIES.c.state == State.FAILED, SERIES.c.modality == modality, SERIES.c.models != models

@@ -16,6 +16,8 @@ _AT_ONCE = 500
 """How many values a query names: databases have a limit."""
 
 RUNNING = SERIES.c.state == State.RUNNING
+OPEN = SERIES.c.state.in_((State.WAITING, State.RUNNING))
+"""What may be under a claim: whoever settles a series lets it go."""
 RECEIVED = (SERIES.c.state == State.WAITING) & SERIES.c.due_at.is_(None)
 _RELEASED: dict[str, None] = {"holder": None, "lease_until": None, "heartbeat": None}
 
@@ -73,7 +75,12 @@ def check_fence(entry: Entry, fence: int | None) -> None:
 
 def held_by(holder: str) -> sa.ColumnElement[bool]:
     """Whether a series is read by this holder; by nobody's leave, where it runs without a lease."""
-    return (SERIES.c.holder == holder) | (RUNNING & SERIES.c.holder.is_(None))
+    return OPEN & ((SERIES.c.holder == holder) | (RUNNING & SERIES.c.holder.is_(None)))
+
+
+def expired(now: float) -> sa.ColumnElement[bool]:
+    """Whether a series is under a lease that has run out."""
+    return OPEN & (SERIES.c.lease_until < now)
 
 
 def note(connection: Connection, series: str, modality: str, due: float | None, now: float) -> None:

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
+from plugin.queue import rows
 from plugin.queue.tables import OWNER, SERIES, VERSION_TABLE
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def prepare(connection: Connection, name: str, owner: str | None, former: str | 
     after = _version(connection)
     if before is not None and before != after:
         log.info("the ledger %s was brought from schema %s to %s", name, before, after)
-    held = connection.scalar(sa.select(OWNER.c.orthanc))
+    held = rows.owner(connection)
     if owner is not None and held is not None and held != owner:
         connection.execute(sa.update(OWNER).values(orthanc=owner))
     if owner is None or held is not None:
@@ -100,7 +101,7 @@ def _check_version(connection: Connection, name: str) -> None:
 def _check_owner(connection: Connection, name: str, owner: str | None, former: str | None) -> None:
     if owner is None or not sa.inspect(connection).has_table(OWNER.name):
         return
-    other = connection.scalar(sa.select(OWNER.c.orthanc))
+    other = rows.owner(connection)
     if other not in (None, owner, former):
         raise ForeignLedger(
             f"the ledger {name} belongs to another Orthanc: give each its own by ChestAI.Ledger, or all that"

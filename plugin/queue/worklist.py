@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from plugin.domain.kinds import Modality, State
+from plugin.queue import rows
 from plugin.queue.tables import SERIES, Entry, entry_of
-
-_OPEN = (State.WAITING, State.RUNNING)
 
 _FEW = 2000
 """So many series of a state are quicker gathered and sorted than met on the way back in time."""
@@ -52,8 +51,8 @@ def page(connection: Connection, wanted: Wanted) -> list[Entry]:
     latest = (SERIES.c.updated_at.desc(), SERIES.c.series.desc())
     # The names first: rows are long, and sorting them is what takes time.
     names = connection.scalars(query.order_by(*latest).limit(wanted.limit + 1)).all()
-    rows = sa.select(SERIES).where(SERIES.c.series.in_(names)).order_by(*latest)
-    return [entry_of(row) for row in connection.execute(rows).mappings()]
+    found = sa.select(SERIES).where(SERIES.c.series.in_(names)).order_by(*latest)
+    return [entry_of(row) for row in connection.execute(found).mappings()]
 
 
 def next_ones(connection: Connection, limit: int) -> list[Entry]:
@@ -70,7 +69,7 @@ def _in_state(connection: Connection, state: State | None) -> sa.ColumnElement[b
     index of times, instead of gathering and sorting them all.
     """
     if state is None:
-        return SERIES.c.state.not_in(_OPEN)
+        return sa.not_(rows.OPEN)
     some = sa.select(SERIES.c.series).where(SERIES.c.state == state).limit(_FEW + 1).subquery()
     if (connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > _FEW:
         return SERIES.c.state.not_in([other for other in State if other is not state])

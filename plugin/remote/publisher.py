@@ -155,7 +155,8 @@ class Publisher:
             return
         for series in self._ledger.expire():
             log.warning("series %s: its worker is silent: it will be read again", series)
-        self._ledger.dismiss(_SILENT_SECONDS)
+        if any(member.silent > _SILENT_SECONDS for member in self._members):
+            self._ledger.dismiss(_SILENT_SECONDS)
         try:
             self._publish()
         except _BROKER_ERRORS as error:

@@ -58,7 +58,7 @@ def headline(findings: Findings, texts: Texts) -> tuple[str, Tone]:
     """The answer in one line, without a full stop, and how serious it is."""
     said = state(findings)
     if findings.joined is not None:
-        return _joined_words(findings, texts), said.tone
+        return _joined_words(said, findings, texts), said.tone
     words = _answer_words(said, findings, texts)
     if findings.lungs is not None and said.classifiers:
         words = f"{words}; {_agreement(said, texts)}"
@@ -77,8 +77,7 @@ def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
         return f"{texts('summary.rejected', reasons=reasons)} {texts('disclaimer')}"
     parts = [
         f"{headline(findings, texts)[0]}.",
-        *(opinion(said, texts) for said in ([findings.joined] if findings.joined else [])),
-        *(opinion(classification, texts) for classification in findings.classifications),
+        *(opinion(said, texts) for said in findings.opinions),
         narrative(findings, texts, history),
         *measured(findings, texts),
     ]
@@ -196,19 +195,23 @@ def course_sentence(percent: float, history: Sequence[Earlier], texts: Texts) ->
     )
 
 
-def _joined_words(findings: Findings, texts: Texts) -> str:
+def _joined_words(said: Statement, findings: Findings, texts: Texts) -> str:
     """What all parts come to together, then what is marked."""
-    words = texts(f"joined.{state(findings).answer}")
+    words = texts(f"joined.{said.answer}")
     if findings.lungs is None or findings.lungs.findings_ml <= 0:
         return f"{words}; {texts('joined.none_marked')}"
-    marked = texts(
-        "joined.marked",
-        volume=texts.volume(findings.lungs.findings_ml),
-        percent=texts.percent(findings.lungs.percent, 1),
+    return f"{words}; {_amount('joined.marked', findings, findings.lungs, texts)}"
+
+
+def _amount(key: str, findings: Findings, lungs: LungMeasurements, texts: Texts) -> str:
+    """A text that says how much is marked, and where."""
+    return texts(
+        key,
+        volume=texts.volume(lungs.findings_ml),
+        percent=texts.percent(lungs.percent, 1),
         extent=extent(findings, texts),
-        side=texts(f"spread.{spread(findings.lungs)}"),
+        side=texts(f"spread.{spread(lungs)}"),
     )
-    return f"{words}; {marked}"
 
 
 def _answer_words(said: Statement, findings: Findings, texts: Texts) -> str:
@@ -234,13 +237,7 @@ def of_pneumonia(words: str) -> bool:
 def _marked(said: Answer, findings: Findings, lungs: LungMeasurements | None, texts: Texts) -> str:
     if lungs is None or said is Answer.NONE_MARKED:
         return texts("headline.none_marked")
-    return texts(
-        f"headline.{said}",
-        volume=texts.volume(lungs.findings_ml),
-        percent=texts.percent(lungs.percent, 1),
-        extent=extent(findings, texts),
-        side=texts(f"spread.{spread(lungs)}"),
-    )
+    return _amount(f"headline.{said}", findings, lungs, texts)
 
 
 def _agreement(said: Statement, texts: Texts) -> str:

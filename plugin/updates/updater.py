@@ -23,6 +23,7 @@ from plugin.models.network import Model
 from plugin.models.session import available_providers
 from plugin.queue.ledger import Ledger
 from plugin.queue.reader import Stopped, step_back
+from plugin.queue.worklist import Wanted
 from plugin.settings import Settings
 from plugin.updates.channel import GRAPH, Channel, ChannelError, Version, number
 from plugin.updates.shadow import exchanged, read, summary
@@ -241,9 +242,12 @@ class Updater:
         if current is None:
             return
         seen = {one["series"] for one in trial.compared}
-        for entry in ledger.entries(state=State.DONE, since=trial.since, limit=_LATEST):
+        done = Wanted(state=State.DONE, modality=current.card.modality, begin=trial.since, limit=_LATEST)
+        for entry in ledger.page(done):
+            if entry.series in seen:
+                continue
             outcome = outcome_of(entry.outcome, entry.series)
-            if entry.series in seen or outcome is None or entry.modality is not current.card.modality:
+            if outcome is None:
                 continue
             if not any((m.name, m.sha256) == (name, current.card.sha256) for m in outcome.models):
                 continue
@@ -253,6 +257,8 @@ class Updater:
                 if self._shelf.state.trials.get(name) == trial:  # not installed or withdrawn meanwhile
                     self._shelf.keep(trials=self._shelf.state.trials | {name: kept})
                     self._promote(name, kept)
+                    if len(kept.compared) >= self._settings.models.shadow_series:
+                        self._shadows.pop(name, None)  # it has read enough
             return
 
     def _read(

@@ -55,9 +55,11 @@ def _find(path: str) -> tuple[bytes, str] | None:
         return text.encode(), "application/json"
     if path == "ai/page/slash.js":  # Orthanc does not tell /ai/ from /ai, where this would be page/slash.js
         return b"", _KINDS[".js"]
+    if path and not path.startswith("page/"):
+        return None
     name = "index.html" if path == "" else path.removeprefix("page/")
     file = next((file for file in _FOLDER.iterdir() if file.name == name), None)
-    if file is None or file.suffix not in _KINDS or (path and not path.startswith("page/")):
+    if file is None or file.suffix not in _KINDS:
         return None
     return file.read_bytes(), _KINDS[file.suffix]
 

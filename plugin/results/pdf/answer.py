@@ -35,8 +35,7 @@ def answer(page: Page, y: float, findings: Findings, texts: Texts) -> float:
     top = 1.5 + page.paragraph(
         LEFT, y, words, size=size, bold=True, colour=_TONES[tone], width=WIDTH, tag="H1"
     )
-    joined = () if findings.joined is None else (findings.joined,)
-    for classification in (*joined, *findings.classifications):
+    for classification in findings.opinions:
         top = _certainty(page, top, classification, WIDTH, texts)
     page.rule(top + 1)
     return top + 4

@@ -85,8 +85,7 @@ def reliability(page: Page, findings: Findings, texts: Texts) -> None:
 
 def _about(findings: Findings, texts: Texts) -> list[str]:
     """A paragraph on each network. The point from which a classifier is positive stands beside its score."""
-    opinions = [*findings.classifications, *([findings.joined] if findings.joined else [])]
-    said = {(c.algorithm, c.finding.name) for c in opinions}
+    said = {(c.algorithm, c.finding.name) for c in findings.opinions}
     return [_network(algorithm, texts, said) for algorithm in findings.algorithms]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from plugin.analysis.lesions import Lesion, lesions
+from plugin.analysis.lesions import Lesion
 from plugin.domain.findings import Side
 from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.page import QUIET, Area, Page
@@ -36,10 +36,8 @@ class Row:
 
 def largest(material: CtMaterial, *, cut: bool) -> tuple[list[Row], int]:
     """The largest opacities, the largest first, and how many there are in all."""
-    volume = material.volume
-    voxel = volume.thickness * volume.spacing[1] * volume.spacing[2] / 1000
-    found, count = lesions(material.inside, voxel=voxel, most=MOST)
-    rows = [_row(lesion, material, cut=cut) for lesion in found if lesion.volume >= _LEAST_ML]
+    found, count = material.opacities
+    rows = [_row(lesion, material, cut=cut) for lesion in found[:MOST] if lesion.volume >= _LEAST_ML]
     return rows, count
 
 

@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from plugin.analysis.lesions import Lesion
 from plugin.dicom import headers
 from plugin.dicom.imaging import CtVolume
+from plugin.results.opacities import largest_opacities
 from plugin.results.pdf.attention import ProjectionAttention
 
 
@@ -29,6 +31,11 @@ class CtMaterial:
     def inside(self) -> npt.NDArray[np.bool_]:
         """The findings inside the lungs."""
         return self.findings & (self.lungs > 0)
+
+    @cached_property
+    def opacities(self) -> tuple[list[Lesion], int]:
+        """The largest opacities and how many there are in all, looked for once."""
+        return largest_opacities(self.volume, self.inside)
 
     def number(self, index: int) -> int:
         """The instance number of a slice, or its place in the series where it has none."""

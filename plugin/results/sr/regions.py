@@ -7,7 +7,7 @@ a report without lungs and without opacities draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from plugin.analysis.lesions import Lesion, lesions
+from plugin.analysis.lesions import Lesion
 from plugin.analysis.outline import outlines
 from plugin.dicom.imaging import CtVolume, XrayImage
 from plugin.domain.findings import Side
+from plugin.results.opacities import MOST
 from plugin.results.seg import masks
-
-MOST_OPACITIES = 10
-"""So many of the separate opacities are outlined, the largest first."""
 
 LEAST_OF_FILM = 1 / 256
 """Regions of a film that are smaller are left out: a map of 16 x 16 places does not see finer."""
@@ -75,9 +73,15 @@ NOWHERE = Regions()
 
 
 def ct_regions(
-    *, volume: CtVolume, lungs: npt.NDArray[np.uint8], findings_mask: npt.NDArray[np.bool_]
+    *,
+    volume: CtVolume,
+    lungs: npt.NDArray[np.uint8],
+    findings_mask: npt.NDArray[np.bool_],
+    opacities: tuple[Sequence[Lesion], int],
 ) -> Regions:
-    """The outlines of what was segmented. Masks as for the Segmentation."""
+    """The outlines of what was segmented. Masks as for the Segmentation; ``opacities``: the largest of the
+    findings in the lungs, and how many there are (:func:`plugin.results.opacities.largest_opacities`).
+    """
     counts = masks.counts(lungs, findings_mask)
     drawn = _Slices(volume)
     taken: dict[Side, int] = {}
@@ -87,11 +91,7 @@ def ct_regions(
         if area.any():
             taken[side] = _untaken(area, taken.values())
             lung[side] = drawn.outlines(taken[side], lungs[taken[side]] == _LABEL[side])[0]
-    found, count = lesions(
-        findings_mask & (lungs > 0),
-        voxel=volume.thickness * volume.spacing[1] * volume.spacing[2] / 1000,
-        most=MOST_OPACITIES,
-    )
+    found, count = opacities
     return Regions(
         lung=MappingProxyType(lung),
         lungs=_both(lungs, counts, drawn, taken.values()),
@@ -109,7 +109,7 @@ def xray_regions(*, image: XrayImage, shades: npt.NDArray[np.float32]) -> Region
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     kept = np.isin(parts, 1 + np.flatnonzero(sizes[1:] >= LEAST_OF_FILM * shades.size))
     uid = image.source.header.SOPInstanceUID
-    found = outlines(kept)[:MOST_OPACITIES]
+    found = outlines(kept)[:MOST]
     return Regions(evidence=tuple(Outline(sop_instance_uid=uid, points=points) for points in found))
 
 

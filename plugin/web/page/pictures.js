@@ -36,13 +36,18 @@ export async function slicesOf(series) {
 
 /** A small picture of a row of the worklist, fetched when it comes into sight. */
 export function thumbnail(one) {
-  const image = h("img", { alt: "", width: SMALL, height: SMALL, loading: "lazy", class: "thumbnail" });
+  const image = h("img", { alt: "", width: SMALL, height: SMALL, class: "thumbnail" });
   const hide = () => image.classList.add("missing");
   image.addEventListener("error", hide);
-  source(one).then((address) => {
-    if (address) image.src = address;
-    else hide();
-  }, hide);
+  const sight = new IntersectionObserver((seen) => {
+    if (!seen.some((one) => one.isIntersecting)) return;
+    sight.disconnect();
+    source(one).then((address) => {
+      if (address) image.src = address;
+      else hide();
+    }, hide);
+  });
+  sight.observe(image);
   return image;
 }
 

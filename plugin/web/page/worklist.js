@@ -16,6 +16,9 @@ const IDLE_SECONDS = 10;
 const wanted = { text: "", state: "", modality: "", day: "" };
 let places = [];
 
+const SEARCH_LASTS = 30_000;
+let search = { text: null, at: 0, found: null };
+
 export function openWorklist(content) {
   const now = h("section", { class: "now", "aria-labelledby": "now" });
   const list = h("section", { "aria-labelledby": "series" });
@@ -105,9 +108,13 @@ async function refresh(now, list, look) {
   return status.running.length > 0 || answer.waiting.length > 0;
 }
 
+/** What Orthanc finds for a text; asked anew after a while, not whenever the list renews itself. */
 async function searched(text) {
   try {
-    return await seriesOf(text);
+    if (text !== search.text || Date.now() - search.at > SEARCH_LASTS) {
+      search = { text, at: Date.now(), found: await seriesOf(text) };
+    }
+    return search.found;
   } catch {
     tell(t("list.no_search"), true);
     return null;
