@@ -101,8 +101,10 @@ class Service:
         with self._starting:  # from here on no worker starts any more
             engine = self._engine
         if self.updates is not None:
-            self.updates.stop(_STOP_SECONDS)
+            self.updates.stop(0)  # told, not waited for: what is being read is given back first
         ended = engine is None or engine.stop(_STOP_SECONDS)
+        if self.updates is not None:
+            self.updates.stop(_STOP_SECONDS)
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
         if self.ledger is not None and ended and not self._thread.is_alive():
@@ -265,7 +267,7 @@ class Service:
         engine = make_engine(self.pacs, ledger, self.lineup, self.settings)
         with self._starting:
             self.ledger, self.intake = ledger, intake
-            self.assessing = Assessing(self.pacs, ledger, self.lineup, self.settings)
+            self.assessing = Assessing(self.pacs, ledger, lambda: self.lineup, self.settings)
             self._recovery = Recovery(self.pacs, ledger, intake)
             if not self._stop.is_set():
                 self._engine = engine

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -17,7 +18,7 @@ pytest.importorskip("nibabel", reason="nibabel is only needed for training")
 
 from export.corrections import collect
 from export.corrections.archive import Archive
-from export.corrections.cases import Pseudonyms
+from export.corrections.cases import LeftOut, Pseudonyms, findings_in, lesions
 from export.corrections.words import Word, latest
 from export.data import ct, cxr
 from plugin.domain.assessment import Decision
@@ -25,6 +26,8 @@ from plugin.results.common import SeriesLabel
 from plugin.results.sr.assessment import Correction, Observer, build_assessment
 from tests.conftest import Pacs, StartPacs
 from tests.pacs_client import settled
+from tests.results_factory import volume
+from tests.test_results_seg_edited import CORRECTED, LEFT, RIGHT, WHERE, exported
 
 LABEL = SeriesLabel(software_version="0.2.0", language="en")
 MARY = Observer(name="Silva^Mary", organization="Hospital", verified=True)
@@ -174,3 +177,25 @@ def test_the_last_word_on_each_report_counts() -> None:
 def test_an_address_is_http(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no http or https address"):
         Archive(f"file://{tmp_path}")
+
+
+@pytest.mark.parametrize("kind", ["LABELMAP", "BINARY"])
+@pytest.mark.parametrize("orientation", ["supine", "columns flipped"])
+def test_findings_are_told_by_their_label_where_a_viewer_changed_the_codes(
+    kind: str, orientation: str
+) -> None:
+    """OHIF 3.12 gives every segment the type Tissue, and keeps the label."""
+    source = volume(WHERE, orientation)
+    clear = CORRECTED & (RIGHT | LEFT)
+    masks = {"Right lung": RIGHT & ~clear, "Left lung": LEFT & ~clear, "Opacities in the lungs": clear}
+    stored = {label: np.stack([source.to_frame(plane) for plane in mask]) for label, mask in masks.items()}
+    made = exported(stored, kind, source)
+    assert findings_in(made) == [3]
+    np.testing.assert_array_equal(lesions(source, made), clear)
+
+
+def test_what_somebody_marked_besides_is_no_finding() -> None:
+    made = exported({"Aorta": RIGHT})
+    assert findings_in(made) == []
+    with pytest.raises(LeftOut, match="no segment of the findings"):
+        lesions(volume(WHERE), made)

@@ -6,7 +6,7 @@ import copy
 import io
 import shutil
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import highdicom as hd
@@ -177,3 +177,19 @@ def test_dciodvfy_finds_nothing(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", WORDS)
 def test_pixelmed_finds_nothing_that_its_tables_do_not_lack(kind: str, tmp_path: Path) -> None:
     assert unexplained(errors(WORDS[kind](), tmp_path)) == []
+
+
+def test_times_are_in_the_zone_that_the_report_names() -> None:
+    of = report()
+    of.TimezoneOffsetFromUTC = "-0300"
+    ds = build_assessment(
+        report=of,
+        decision=Decision.ACCEPT,
+        observer=MARY,
+        moment=datetime(2024, 5, 18, 1, 15, 30, tzinfo=UTC),
+        label=LABEL,
+        series_number=9906,
+    )
+    assert ds.TimezoneOffsetFromUTC == "-0300"
+    assert (ds.ContentDate, ds.ContentTime) == ("20240517", "221530")
+    assert ds.VerifyingObserverSequence[0].VerificationDateTime == "20240517221530"

@@ -40,7 +40,7 @@ class Room:
         self.service = Service(fake.pacs, settings, ledger_url=url, stable_age=1)
         self.ledger = self.service.ledger = Ledger(url)
         self.service.lineup = load_lineup(settings)
-        self.service.assessing = Assessing(fake.pacs, self.ledger, self.service.lineup, settings)
+        self.service.assessing = Assessing(fake.pacs, self.ledger, lambda: self.service.lineup, settings)
         report = CASES["x-ray"]()["sr"]
         assert report is not None
         source = pydicom.Dataset()

@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 
 from plugin.dicom.imaging import CtVolume, SeriesSource, read_ct, read_instances, read_xray
 from plugin.results import concepts
+from plugin.results.seg.edited import FINDINGS, NotOurs, Unmeasurable, labels, read_masks
 
 _LONGEST_SIDE = 400
 SOURCE = "site"
@@ -101,14 +102,16 @@ class Cases:
 
 def lesions(volume: CtVolume, segmentation: Dataset) -> npt.NDArray[np.bool_]:
     """The findings of a Segmentation on a volume: bool, its shape. Raises LeftOut where it has none."""
-    read = hd.seg.Segmentation.from_dataset(segmentation)
-    numbers = [
-        number
-        for number in read.segment_numbers
-        if read.get_segment_description(number).segmented_property_type == concepts.OPACITY
-    ]
+    numbers = findings_in(segmentation)
     if not numbers:
         raise LeftOut("the segmentation has no segment of the findings")
+    try:
+        read_masks(segmentation)
+    except NotOurs:
+        pass  # told by its codes instead of our labels
+    except Unmeasurable as error:  # such as OHIF's frames on slices that are not their own
+        raise LeftOut(f"the segmentation cannot be used: {error}") from error
+    read = hd.seg.Segmentation.from_dataset(segmentation)
     uids = [str(instance.header.SOPInstanceUID) for instance in volume.sources]
     try:
         frames = read.get_pixels_by_source_instance(
@@ -121,6 +124,17 @@ def lesions(volume: CtVolume, segmentation: Dataset) -> npt.NDArray[np.bool_]:
     turned = turned[:, ::-1] if volume.flip_rows else turned
     turned = turned[:, :, ::-1] if volume.flip_columns else turned
     return np.ascontiguousarray(turned)
+
+
+def findings_in(segmentation: Dataset) -> list[int]:
+    """The segments of the findings: by our label, which viewers keep, or by the code, which OHIF does not."""
+    called = labels(segmentation)
+    return [
+        int(one.SegmentNumber)
+        for one in segmentation.SegmentSequence
+        if called.get(int(one.SegmentNumber), ("", False))[0] == FINDINGS
+        or hd.sr.CodedConcept.from_dataset(one.SegmentedPropertyTypeCodeSequence[0]) == concepts.OPACITY
+    ]
 
 
 def _write(path: Path, rows: Sequence[Sequence[object]], mode: str = "w") -> None:

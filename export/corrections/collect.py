@@ -19,7 +19,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from export.corrections.archive import Archive, Images
-from export.corrections.cases import Cases, LeftOut, Pseudonyms
+from export.corrections.cases import Cases, LeftOut, Pseudonyms, findings_in
 from export.corrections.words import Called, Word, called, evidence, latest, networks, word_of
 from export.paths import ONNX_MODELS
 from plugin.domain.assessment import Decision
@@ -148,7 +148,7 @@ def _segmentation(archive: Archive, word: Word, report: Dataset, series: str) ->
             if not any(one.SeriesInstanceUID == source for one in made.get("ReferencedSeriesSequence", ())):
                 continue
             if not is_own_result(made):
-                others.append(made)
+                others += [made] if findings_in(made) else []
             elif any(str(made.SOPInstanceUID) in uids for uids in evidence(report).values()):
                 own = made
     if others:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pydicom
@@ -17,6 +18,7 @@ from plugin.domain.outcome import Outcome, outcome_of
 from plugin.domain.pacs import OwnPacs
 from plugin.models.lineup import Lineup
 from plugin.pipelines.steps import label_of
+from plugin.queue.filing import as_file
 from plugin.queue.labelling import Labelling
 from plugin.queue.ledger import Ledger
 from plugin.results.common import PRODUCT
@@ -31,8 +33,10 @@ class NotAssessable(Exception):
 class Assessing:
     """Takes words on readings. Safe from several threads."""
 
-    def __init__(self, pacs: OwnPacs, ledger: Ledger, lineup: Lineup, settings: Settings) -> None:
-        """``lineup``: the networks whose classes a word may choose from."""
+    def __init__(
+        self, pacs: OwnPacs, ledger: Ledger, lineup: Callable[[], Lineup], settings: Settings
+    ) -> None:
+        """``lineup``: gives the networks in use now, whose classes a word may choose from."""
         self._pacs = pacs
         self._ledger = ledger
         self._lineup = lineup
@@ -86,7 +90,7 @@ class Assessing:
                 text=text,
                 corrected=corrected,
                 meaning=correction.meaning if correction else None,
-                report=self._pacs.store(_file(document)),
+                report=self._pacs.store(as_file(document)),
                 assessed=assessed,
                 made_by=made_by,
             )
@@ -113,7 +117,7 @@ class Assessing:
         """The class of that name. Raises NotAssessable where no classifier of the modality has one."""
         known = {
             one.name: Correction(meaning=one.meaning, code=one.code)
-            for model in self._lineup.of(modality)
+            for model in self._lineup().of(modality)
             if model.card.task == "classify"
             for one in reversed(model.card.logits.classes)
         }
@@ -135,9 +139,3 @@ class Assessing:
 def _made_by(report: Dataset, outcome: Outcome | None) -> str:
     networks = ", ".join(f"{model.name} {model.version}" for model in (outcome.models if outcome else ()))
     return f"{PRODUCT} {report.get('SoftwareVersions', '')} ({networks})"
-
-
-def _file(document: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    document.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

@@ -181,20 +181,27 @@ def finish(
     requests = request_attributes(source)
     if requests and result.Modality not in _DOCUMENTS:  # these refer to them in a sequence of their own
         result.RequestAttributesSequence = requests
-    moment = _local(identity.created, patient.get("TimezoneOffsetFromUTC"))
-    _date(result, moment)
+    moment = date_in(result, identity.created, patient)
     _equip(result, label, algorithms, moment)
+    name_file(result)
+    return result
+
+
+def date_in(result: Dataset, created: datetime, patient: Dataset) -> datetime:
+    """Date a result in the time zone that ``patient`` names, where it does; the moment there."""
+    moment = _local(created, patient.get("TimezoneOffsetFromUTC"))
+    date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
+    result.InstanceCreationDate = result.SeriesDate = result.ContentDate = date
+    result.InstanceCreationTime = result.SeriesTime = result.ContentTime = time
+    return moment
+
+
+def name_file(result: Dataset) -> None:
+    """Let the file's own header say what it holds and what wrote it."""
     result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
     result.file_meta.MediaStorageSOPClassUID = result.SOPClassUID
     result.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
     result.file_meta.ImplementationVersionName = "CHESTAI"
-    return result
-
-
-def _date(result: Dataset, moment: datetime) -> None:
-    date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    result.InstanceCreationDate = result.SeriesDate = result.ContentDate = date
-    result.InstanceCreationTime = result.SeriesTime = result.ContentTime = time
 
 
 def _equip(result: Dataset, label: SeriesLabel, algorithms: Sequence[Algorithm], moment: datetime) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,6 +33,6 @@ def _basic(credentials: str) -> str | None:
         return None
     try:
         user, _, _ = base64.b64decode(encoded.strip()).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not Base64 (binascii.Error), no UTF-8, no ASCII
         return None
     return user or None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
+from plugin.domain.findings import volumes_json
 from plugin.results.texts import LANGUAGES, Texts
 
 RIGHT, LEFT, FINDINGS = "lung-right", "lung-left", "findings"
@@ -83,8 +84,8 @@ def read_masks(segmentation: Dataset) -> Masks:
 
     Raises Unmeasurable, and NotOurs where it has no segment for the findings.
     """
-    labels = _labels(segmentation)
-    names = {number: name for number, (name, _) in labels.items()}
+    known = labels(segmentation)
+    names = {number: name for number, (name, _) in known.items()}
     if FINDINGS not in names.values():
         raise NotOurs("none of its segments is called as the opacities are")
     kind = str(segmentation.get("SegmentationType", ""))
@@ -98,7 +99,7 @@ def read_masks(segmentation: Dataset) -> Masks:
     masks = Masks(
         shape=(segmentation.Rows, segmentation.Columns),
         area=float(spacing[0]) * float(spacing[1]) if spacing else None,
-        overlap=kind == "BINARY" and not any(clear for _, clear in labels.values()),
+        overlap=kind == "BINARY" and not any(clear for _, clear in known.values()),
     )
     for groups, frame in zip(frames, iter_pixels(segmentation), strict=True):
         position = np.array(_group(shared, groups, "PlanePositionSequence").ImagePositionPatient, float)
@@ -125,7 +126,7 @@ def measure(edited: Masks, original: Masks | None) -> dict[str, dict[str, float]
     sources = _lungs(edited, original)
     volumes = dict(_volumes(edited, sources, area * (original or edited).distance / 1000))
     both = (volumes["right"][0] + volumes["left"][0], volumes["right"][1] + volumes["left"][1])
-    return {side: _shown(*volume) for side, volume in (*volumes.items(), ("both", both))}
+    return {side: volumes_json(*volume) for side, volume in (*volumes.items(), ("both", both))}
 
 
 def _lungs(edited: Masks, original: Masks | None) -> list[Masks]:
@@ -156,7 +157,9 @@ def _filled(masks: Masks) -> Masks:
 
 def _centre(masks: Masks, name: str) -> npt.NDArray[np.float64]:
     """The mean row and column of a segment."""
-    counts = np.sum([masks.unpacked(name, plane) for plane in masks.planes[name]], axis=0)
+    counts = np.zeros(masks.shape, np.int64)
+    for plane in masks.planes[name]:  # one at a time: only packed do all of them fit
+        counts += masks.unpacked(name, plane)
     return np.array([np.average(index, weights=counts) for index in np.indices(masks.shape)])
 
 
@@ -172,26 +175,14 @@ def _volumes(edited: Masks, sources: list[Masks], voxel: float) -> Iterator[tupl
         yield side, (lung * voxel, findings * voxel)
 
 
-def _shown(volume: float, findings: float) -> dict[str, float]:
-    percent = 100 * findings / volume if volume > 0 else 0.0
-    return {
-        "volume_ml": round(volume, 1),
-        "findings_ml": round(findings, 1),
-        "percent": round(percent, 2),
-    }
-
-
-def _labels(segmentation: Dataset) -> dict[int, tuple[str, bool]]:
+def labels(segmentation: Dataset) -> dict[int, tuple[str, bool]]:
     """Which of our segments each number is, by its label in any language of ours; whether that says that
     the findings are left out."""
-    labels = {
-        int(one.SegmentNumber): str(one.get("SegmentLabel", "")) for one in segmentation.SegmentSequence
+    called = {
+        int(one.SegmentNumber): str(one.get("SegmentLabel", "")).strip().casefold()
+        for one in segmentation.SegmentSequence
     }
-    return {
-        number: _LABELS[label.strip().casefold()]
-        for number, label in labels.items()
-        if label.strip().casefold() in _LABELS
-    }
+    return {number: _LABELS[label] for number, label in called.items() if label in _LABELS}
 
 
 def _segment_of(shared: Dataset, frame: Dataset) -> int:

@@ -37,7 +37,7 @@ from plugin.domain.assessment import Decision
 from plugin.domain.codes import Code
 from plugin.results import concepts
 from plugin.results.cleaning import cleaned
-from plugin.results.common import IMPLEMENTATION_UID, PRODUCT, SeriesLabel, source_identity
+from plugin.results.common import PRODUCT, SeriesLabel, date_in, name_file, source_identity
 from plugin.results.request import referenced_requests
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
@@ -182,19 +182,16 @@ def _reference(report: Dataset) -> CompositeContentItem:
 
 def _finish(result: Dataset, report: Dataset, label: SeriesLabel, moment: datetime) -> Dataset:
     """Patient and study of the assessed report, the series' labels, the station, the time."""
-    for element in source_identity(report):
+    patient = source_identity(report)
+    for element in patient:
         result[element.tag] = element
     result.SeriesDescription = label.series_description("assessment")
     result.ManufacturerModelName = STATION
     result.SoftwareVersions = label.software_version
     if label.institution:
         result.InstitutionName = cleaned("LO", label.institution)
-    date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
-    result.InstanceCreationDate = result.SeriesDate = result.ContentDate = date
-    result.InstanceCreationTime = result.SeriesTime = result.ContentTime = time
+    local = date_in(result, moment, patient)
     for verifier in result.get("VerifyingObserverSequence", ()):
-        verifier.VerificationDateTime = f"{date}{time}"
-    result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
-    result.file_meta.ImplementationClassUID = IMPLEMENTATION_UID
-    result.file_meta.ImplementationVersionName = "CHESTAI"
+        verifier.VerificationDateTime = local.strftime("%Y%m%d%H%M%S")
+    name_file(result)
     return result
