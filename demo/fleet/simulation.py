@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from demo.measure import percentile
+
 HOUR = 3600.0
 
 DAY = (1, 1, 1, 1, 1, 2, 4, 8, 12, 14, 14, 13, 11, 12, 13, 12, 10, 7, 5, 4, 3, 3, 2, 1)
@@ -54,8 +56,7 @@ class Course:
 
     def wait(self, percent: int) -> float:
         """The wait in seconds that so many of 100 series do not exceed."""
-        ordered = sorted(self.waits)
-        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0.0
+        return percentile(self.waits, percent) if self.waits else 0.0
 
 
 def arrivals(

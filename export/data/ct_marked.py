@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from export.paths import ONNX_MODELS, runs_folder
 from plugin.analysis.segmentation import segment
 from plugin.models.loading import load_model
 from plugin.models.network import Model
+from plugin.models.session import CPU
 
 Mask = npt.NDArray[np.bool_]
 SEGMENTER = "ct-segment-compact"
@@ -34,17 +37,22 @@ def marked(volume: ct.Volume) -> Marked:
     """
     model = _segmenter()
     stored = runs_folder("ct-cache") / f"{volume.name}-{model.card.sha256[:12]}-marked.npz"
+    return kept(stored, volume, lambda: _read(model, volume))
+
+
+def kept(stored: Path, volume: ct.Volume, read: Callable[[], tuple[Mask, Mask]]) -> Marked:
+    """The masks of a volume that are stored in a file; read and stored where they are not."""
     if not stored.exists():
-        lungs, opacities = _read(model, volume)
+        lungs, opacities = read()
         np.savez_compressed(stored, lungs=np.packbits(lungs), opacities=np.packbits(opacities))
-    with np.load(stored) as kept:
-        return Marked(_unpacked(kept["lungs"], volume), _unpacked(kept["opacities"], volume))
+    with np.load(stored) as packed:
+        return Marked(_unpacked(packed["lungs"], volume), _unpacked(packed["opacities"], volume))
 
 
 @cache
 def _segmenter() -> Model:
     folder = ONNX_MODELS / SEGMENTER
-    return load_model(folder, thresholds={}, providers=["CPUExecutionProvider"], threads=THREADS)
+    return load_model(folder, thresholds={}, providers=[CPU], threads=THREADS)
 
 
 def _read(model: Model, volume: ct.Volume) -> tuple[Mask, Mask]:

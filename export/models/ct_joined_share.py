@@ -6,14 +6,12 @@ trunk as ImageNet left it, takes minutes, and stands in for it; it marks rather 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from export.data import ct
+from export.data.ct_marked import Marked, Mask, kept
 from export.figures import Array
 from export.models.ct_lung_table import Table
 from export.models.ct_segment import SEED, SegmentModel
@@ -22,7 +20,6 @@ from export.models.ct_segment_train import Plan, Trainer
 from export.networks import efficientdet
 from export.paths import runs_folder
 
-Mask = npt.NDArray[np.bool_]
 _SIZE, _WIDTH = 128, 48
 #: Batches over which the normalisation of a short training is settled.
 _SETTLING, _BATCH, _SETTLING_SEED = 30, 8, 99
@@ -75,14 +72,6 @@ def reader(fold: int) -> Reader:
     return found
 
 
-@dataclass(frozen=True)
-class Marked:
-    """Masks of a volume's shape: ``lungs``, and the ``opacities`` in them."""
-
-    lungs: Mask
-    opacities: Mask
-
-
 def percent(rows: Table) -> Array:
     """For each row the percentage of its block's lung that is marked, by who never saw the patient."""
     found = np.zeros(len(rows.label))
@@ -102,18 +91,12 @@ def marked(name: str, readers: dict[int, Reader]) -> Marked:
 
     ``readers``: those that are loaded, by fold; what is missing is added.
     """
-    cache = runs_folder(QUICK.name) / f"{name}.npz"
     volume = ct.load_volume(name)
-    if not cache.exists():
+
+    def read() -> tuple[Mask, Mask]:
         fold = 0 if name == ct.DICOM_CHEST else ct.fold_of(name)
         if fold not in readers:
             readers[fold] = reader(fold)
-        lungs, opacities = readers[fold].read(volume.hu, volume.spacing)
-        np.savez_compressed(cache, lungs=np.packbits(lungs), opacities=np.packbits(opacities))
-    with np.load(cache) as kept:
-        shape, size = volume.hu.shape, volume.hu.size
-        lungs, opacities = (
-            np.unpackbits(kept[key], count=size).reshape(shape).astype(np.bool_)
-            for key in ("lungs", "opacities")
-        )
-    return Marked(lungs, opacities)
+        return readers[fold].read(volume.hu, volume.spacing)
+
+    return kept(runs_folder(QUICK.name) / f"{name}.npz", volume, read)

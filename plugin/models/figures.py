@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plugin.domain.findings import FigureKind, Measured
-from plugin.models.cards import Card, Figure
+from plugin.models.cards import Figure
 
 _NAMES: dict[FigureKind, tuple[str, ...]] = {
     FigureKind.SENSITIVITY: ("sensitivity", "whole volumes with findings called"),
@@ -26,13 +26,8 @@ _NAMES: dict[FigureKind, tuple[str, ...]] = {
 measured within one collection, where nothing but the disease tells the classes apart."""
 
 
-def measured(card: Card) -> tuple[Measured, ...]:
-    """The figures of a card that a report shows, one of each kind at most."""
-    return of_figures(card.figures)
-
-
-def of_figures(figures: Sequence[Figure]) -> tuple[Measured, ...]:
-    """Those of the figures that a report shows, one of each kind at most."""
+def measured(figures: Sequence[Figure]) -> tuple[Measured, ...]:
+    """The figures that a report shows, one of each kind at most."""
     found = []
     for kind, names in _NAMES.items():
         figure = next((f for f in figures if f.name.startswith(names) and f.value is not None), None)

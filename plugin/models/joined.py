@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from plugin.analysis.attention import log_odds
 from plugin.domain.codes import Code
 from plugin.domain.errors import first_line
 from plugin.domain.findings import (
@@ -24,15 +25,13 @@ from plugin.domain.findings import (
     LungMeasurements,
 )
 from plugin.models.cards import Figure, what_is_wrong
-from plugin.models.figures import of_figures
+from plugin.models.figures import measured
 from plugin.models.inputs import Strict
 from plugin.models.network import Model
 
 FILE = "joined.json"
 PROVIDER = "arithmetic"
 _TOLERANCE = 1e-4
-_MOST = 1e-6
-"""No part's probability counts as surer than a million to one."""
 
 
 class Part(Strict):
@@ -98,7 +97,7 @@ class Joined(Strict):
     def probability(self, *, axial: float, sagittal: float, percent: float) -> float:
         """The joined probability (0 to 1) of two probabilities and a percentage of both lungs."""
         share = math.log(min(max(percent, self.least_percent), self.most_percent))
-        said = (_log_odds(axial), _log_odds(sagittal), share)
+        said = (log_odds(axial), log_odds(sagittal), share)
         odds = self.intercept + sum(part.weight * value for part, value in zip(self.parts, said, strict=True))
         return 1 / (1 + math.exp(-min(max(odds, -30.0), 30.0)))
 
@@ -131,7 +130,7 @@ class Joiner:
             sha256=sha256,
             provider=PROVIDER,
             operating_points=tuple((c.name, card.threshold) for c in card.classes if c.role == "finding"),
-            measured=of_figures(card.figures),
+            measured=measured(card.figures),
         )
 
     def fits(self, models: Sequence[Model]) -> bool:
@@ -186,8 +185,3 @@ def read_joiners(folder: Path) -> tuple[list[Joiner], dict[str, str]]:
             else:
                 problems[name] = f"its file names it {card.name}"
     return found, problems
-
-
-def _log_odds(probability: float) -> float:
-    bounded = min(max(probability, _MOST), 1 - _MOST)
-    return math.log(bounded / (1 - bounded))

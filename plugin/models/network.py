@@ -82,7 +82,7 @@ class Model:
             sha256=card.sha256,
             provider=self.provider,
             operating_points=tuple((c.name, c.threshold) for c in self.classes if c.role != "other"),
-            measured=measured(card) if self.as_measured else (),
+            measured=measured(card.figures) if self.as_measured else (),
         )
 
     def prepare(self, *pictures: preprocess.NumberArray) -> FloatArray:
@@ -124,17 +124,15 @@ def prepare(spec: ModelInput, *pictures: preprocess.NumberArray) -> FloatArray:
 
 
 def prepare_volume(spec: ModelInput, hu: preprocess.NumberArray) -> FloatArray:
-    """A volume in HU, of any shape, as (channels, ...): the intensity rule, then normalisation.
+    """A volume in HU (depth, rows, columns) as (channels, depth, rows, columns): window, then normalisation.
 
     Raises ValueError where the card has no HU window.
     """
     if not isinstance(spec.intensity, HuWindow):
         raise ValueError("a network that reads volumes needs an HU window")
     scaled = preprocess.window(hu, spec.intensity.low, spec.intensity.high)
-    channels = [
-        (scaled - np.float32(mean)) / np.float32(std) for mean, std in zip(spec.mean, spec.std, strict=True)
-    ]
-    return np.stack(channels)
+    flat = preprocess.normalise(scaled.reshape(1, len(scaled), -1), spec.mean, spec.std)
+    return flat.reshape(-1, *scaled.shape)
 
 
 def _fit(spec: ModelInput, picture: preprocess.NumberArray) -> FloatArray:

@@ -160,10 +160,9 @@ def _by_volume(
         progress=progress,
     )
     findings, *own = (lattice.restore(_back(mask, spec)) for mask in found)
-    lung = own[0] if own else lungs
+    lung = own[0] if own else None if lungs is None else lungs.copy()  # refined for these findings
     if lung is None:
         raise ModelError(f"no network is loaded that finds the lungs for {model.card.name}")
-    lung = lung.copy()
     refine(lung, findings, spacing=volume.spacing)
     return lung, findings
 

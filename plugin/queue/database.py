@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
+from plugin.domain.errors import first_line
 from plugin.queue.schema import LedgerError, UnusableLedger, prepare
 from plugin.queue.tables import TABLES, VERSION_TABLE
 
@@ -128,8 +129,7 @@ class Database:
 
 def reason(error: Exception) -> str:
     """What a database says, in its first line and without SQLAlchemy's frame around it."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    return first_line(getattr(error, "orig", None) or error)
 
 
 def shown(url: URL) -> str:
