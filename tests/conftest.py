@@ -158,6 +158,12 @@ def rabbit() -> Iterator[RabbitServer]:
     server.remove()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What drives a real Orthanc comes first: it takes longest, and nothing else should wait for it at the
+    end, where the last files run one after another."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_integration_"))
+
+
 _FAILED = pytest.StashKey[bool]()
 
 

@@ -23,6 +23,7 @@ from results_factory import (
     grid,
     lungs_on,
     measurements,
+    regions_of,
     volume,
     xray,
     xray_findings,
@@ -33,7 +34,7 @@ from plugin.dicom.imaging import CtVolume
 from plugin.domain.findings import Algorithm, Findings
 from plugin.results.provenance import in_words, parameters
 from plugin.results.seg.segmentation import SegmentationType, build_seg
-from plugin.results.sr.regions import ct_regions, xray_regions
+from plugin.results.sr.regions import xray_regions
 from plugin.results.sr.report import ReportType, build_sr
 
 _PLACES = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -144,7 +145,7 @@ def test_every_group_of_a_ct_keeps_its_algorithm_and_its_numbers(
             identity=IDENTITY,
             label=LABEL,
             related={"seg": segmentation("BINARY")},
-            regions=ct_regions(volume=source, lungs=lungs, findings_mask=mask),
+            regions=regions_of(volume=source, lungs=lungs, findings_mask=mask),
             report_type=report_type,
         ),
         tmp_path,

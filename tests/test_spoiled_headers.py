@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.uid import ImplicitVRLittleEndian
-from results_factory import IDENTITY, LABEL, ct_findings, measurements, xray_findings
+from results_factory import IDENTITY, LABEL, ct_findings, measurements, regions_of, xray_findings
 
 from plugin.dicom.imaging import read_ct, read_instances, read_xray
 from plugin.domain.errors import ImagingError
@@ -29,7 +29,6 @@ from plugin.results.pdf.ct import CtMaterial
 from plugin.results.pdf.report import build_pdf
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.seg.segmentation import build_seg
-from plugin.results.sr.regions import ct_regions
 from plugin.results.sr.report import build_sr
 from plugin.screening import gate
 from tests.dicom_factory import MemorySource, as_file, ct_series, xray_dataset
@@ -139,7 +138,7 @@ def read_a_ct(series: list[Dataset], *, pdf: bool = False) -> Dataset | Verdict 
         build_sr(
             sources=volume.sources,
             related={"seg": seg} if seg else {},
-            regions=ct_regions(volume=volume, **masks),
+            regions=regions_of(volume=volume, **masks),
             **common,
         ),
     )
