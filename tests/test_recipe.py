@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from plugin.domain.assessment import Assessment, Decision
 from plugin.domain.codes import Code
 from plugin.domain.kinds import Modality
 from plugin.models.cards import Card, read_card
@@ -123,3 +124,13 @@ def test_the_patients_history_makes_another_reading() -> None:
     assert recipe.reading("c", "r", ()) == recipe.reading("c", "r", ())
     assert recipe.reading("c", "r", (january,)) != recipe.reading("c", "r", ())
     assert recipe.reading("c", "other", ()) != recipe.reading("c", "r", ())
+
+
+def test_a_physicians_word_makes_another_reading() -> None:
+    accepted = Assessment(
+        decision=Decision.ACCEPT, by="Silva^Mary", verified=True, at=1.7e9, report="a" * 44, assessed="b" * 44
+    )
+    rejected = accepted.model_copy(update={"decision": Decision.REJECT})
+    without, one, other = (recipe.reading("c", "r", (), said) for said in (None, accepted, rejected))
+    assert len({without, one, other}) == 3
+    assert recipe.reading("c", "r", (), accepted.model_copy()) == one

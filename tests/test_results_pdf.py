@@ -29,6 +29,7 @@ from results_factory import (
 from scipy import ndimage
 
 from plugin.dicom.imaging import XrayImage
+from plugin.domain.assessment import Assessment, Decision
 from plugin.domain.findings import FigureKind, Findings, Measured, Remark, Severity
 from plugin.results.common import SeriesLabel
 from plugin.results.pdf.attention import ProjectionAttention
@@ -40,6 +41,19 @@ from plugin.results.summary import Earlier, narrative, sentence
 HISTORY = (
     Earlier(day=date(2024, 4, 1), percent=3.25),
     Earlier(day=date(2024, 5, 2), percent=12.5),
+)
+WORD = Assessment(
+    decision=Decision.MODIFY,
+    by="Silva^Mary",
+    organization="Hospital São José",
+    verified=False,
+    at=1.7e9,
+    text="Old scars, no pneumonia. " * 80,
+    meaning="No opacities as in COVID-19",
+    report="a" * 44,
+    assessed="b" * 44,
+    made_by=f"orthanc-chest-ai 0.1.0 ({', '.join(f'ct-network-{n} 1.0.{n}' for n in range(12))})",
+    made_at=1.6e9,
 )
 needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs Poppler's pdftotext")
 
@@ -185,6 +199,18 @@ def test_four_maps_say_whole_words(tmp_path: Path) -> None:
     assert "…" not in text.split("What raised the score")[1].split("How good is this?")[0]
 
 
+@needs_poppler
+def test_a_word_on_an_earlier_result_leaves_room_for_this_one(tmp_path: Path) -> None:
+    """A long comment and many networks are cut; who said what of which result is not."""
+    said = " ".join(words(ct_pdf(assessment=WORD, history=HISTORY), tmp_path, "-raw").split())
+    assert "Silva, Mary (Hospital São José, identity not checked) corrected the result of 2020-09-13" in said
+    assert "on 2023-11-14" in said
+    assert "Class given instead: No opacities as in COVID-19." in said
+    assert said.count("Old scars") < 20
+    assert narrative(ct_findings(), LABEL.texts, HISTORY) in said
+    assert LABEL.texts("pdf.overview") in said
+
+
 def remarked(count: int) -> tuple[Remark, ...]:
     """So many remarks, each told apart by its number."""
     words = "to be known of these images by everybody who reads them, and by whoever measures in them as well"
@@ -299,18 +325,20 @@ def crowded() -> Findings:
 
 @needs_poppler
 @pytest.mark.parametrize("language", ["en", "pt"])
-@pytest.mark.parametrize("case", ["plain", "full", "crowded", "no lungs"])
+@pytest.mark.parametrize("case", ["plain", "full", "crowded", "no lungs", "assessed"])
 def test_no_words_overlap_or_leave_the_page(case: str, language: str, tmp_path: Path) -> None:
     findings = {
         "plain": ct_findings(),
         "full": ct_findings((Remark(code="A", severity=Severity.WARN, message="Thick."),)),
         "crowded": crowded(),
         "no lungs": replace(ct_findings(), lungs=None),
+        "assessed": ct_findings(remarked(3)),
     }[case]
     label = SeriesLabel(software_version="0.1.0", language=language)
     history = () if case in {"plain", "no lungs"} else HISTORY
     shown = material(maps=4 if case == "crowded" else 1)
-    ds = ct_pdf(findings, history=history, material=shown, label=label)
+    word = WORD if case == "assessed" else None
+    ds = ct_pdf(findings, history=history, material=shown, label=label, assessment=word)
     found = boxes(ds, tmp_path)
     assert len(found) > 60
     for left, top, right, bottom in found:

@@ -27,7 +27,7 @@ class Assessment(BaseModel):
     ``at``: seconds of the epoch. ``corrected``: the class that it should have been, with its ``meaning``.
     ``verified``: whether Orthanc or a proxy had checked who it was. ``report``: Orthanc's id of the
     Structured Report with this word; ``assessed``: of the one that it is about; ``made_by``: the software
-    and the networks of that one, with their versions.
+    and the networks of that one, with their versions; ``made_at``: its date, None where that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -43,6 +43,7 @@ class Assessment(BaseModel):
     report: str
     assessed: str
     made_by: str = ""
+    made_at: float | None = None
 
 
 class Correction(BaseModel):

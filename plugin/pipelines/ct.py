@@ -215,6 +215,7 @@ def _results(
             label=label,
             material=material,
             history=history,
+            assessment=request.assessment,
         )
     request.stages.progress(0.8)
     regions = NOWHERE

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 
 from plugin.dicom.imaging import SeriesSource
+from plugin.domain.assessment import Assessment
 from plugin.domain.findings import Findings, Verdict
 from plugin.models.lineup import Lineup
 from plugin.results.identity import Identity
@@ -52,8 +53,9 @@ class Stages:
 class Request:
     """One series to be read: where its instances are, with what, and who its results will be.
 
-    ``history``: what earlier studies of the same patient measured; ``predecessors``: the reports that
-    this reading replaces; ``site``: what tells this Orthanc from others.
+    ``history``: what earlier studies of the same patient measured; ``assessment``: a physician's word on
+    an earlier result of this series; ``predecessors``: the reports that this reading replaces; ``site``:
+    what tells this Orthanc from others.
     """
 
     source: SeriesSource
@@ -63,6 +65,7 @@ class Request:
     stages: Stages
     site: str = ""
     history: tuple[Earlier, ...] = ()
+    assessment: Assessment | None = None
     predecessors: tuple[Dataset, ...] = ()
 
 

@@ -82,6 +82,7 @@ def _results(
             identity=request.identity,
             label=label,
             material=_material(image, attention),
+            assessment=request.assessment,
         )
     regions = NOWHERE
     if attention is not None and attention.located:

@@ -93,6 +93,7 @@ class Assessing:
                 report=self._pacs.store(as_file(document)),
                 assessed=assessed,
                 made_by=made_by,
+                made_at=outcome.dated if outcome else None,
             )
             self._pacs.keep_assessments(series, (assessment, *before))
             self._labelling.tell(series)

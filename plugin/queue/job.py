@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from plugin import pipelines
+from plugin.domain.assessment import Assessment
 from plugin.domain.errors import NoCandidate, NotHeld, SourceChanged
 from plugin.domain.kinds import Modality, ResultKind, State
 from plugin.domain.outcome import Outcome, kept_findings, kept_verdict, outcome_of
@@ -80,7 +81,8 @@ class Job:
             self._settle(entry, known.model_copy(update={"superseded": superseded}))
             return
         history = self._history(record) if entry.modality is Modality.CT else ()
-        told = reading(content, made_by, history)
+        assessment = next(iter(self._pacs.assessments(entry.series)), None)
+        told = reading(content, made_by, history, assessment)
         dated = self._ledger.begin(
             entry,
             content=content,
@@ -88,7 +90,7 @@ class Job:
             instances=record.instances,
             dated=known.dated if known and known.reading == told else None,
         )
-        request = self._request(record, told, dated, history, known)
+        request = self._request(record, told, dated, known, history=history, assessment=assessment)
         read = pipelines.read(entry.modality, request)
         self._stages.enter("store")
         outputs = self._store(entry, record, read)
@@ -120,8 +122,10 @@ class Job:
         record: SeriesRecord,
         told: str,
         dated: float,
-        history: tuple[Earlier, ...],
         known: Outcome | None,
+        *,
+        history: tuple[Earlier, ...],
+        assessment: Assessment | None,
     ) -> Request:
         created = datetime.fromtimestamp(dated, UTC).astimezone()
         identity = Identity(series_uid=record.series_uid, reading=told, created=created)
@@ -132,6 +136,7 @@ class Job:
             settings=self._settings,
             stages=self._stages,
             history=history,
+            assessment=assessment,
             predecessors=self._filing.predecessors(known, identity),
             site=self._settings.archive or self._pacs.identity() or "",
         )

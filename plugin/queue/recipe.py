@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from plugin import __version__
+from plugin.domain.assessment import Assessment
 from plugin.domain.kinds import Modality
 from plugin.models.lineup import Lineup
 from plugin.results.summary import Earlier
@@ -50,8 +51,13 @@ def recipe(lineup: Lineup, settings: Settings, modality: Modality) -> str:
     )
 
 
-def reading(content: str, recipe_: str, history: Sequence[Earlier]) -> str:
-    """The fingerprint of one reading: this content, by this recipe, beside what was measured earlier."""
+def reading(
+    content: str, recipe_: str, history: Sequence[Earlier], assessment: Assessment | None = None
+) -> str:
+    """The fingerprint of one reading: this content, by this recipe, beside what was measured earlier.
+
+    ``assessment``: a physician's word on an earlier result, which the PDF tells.
+    """
     course = [
         (
             earlier.day.isoformat(),
@@ -60,7 +66,8 @@ def reading(content: str, recipe_: str, history: Sequence[Earlier]) -> str:
         )
         for earlier in history
     ]
-    return _fingerprint([content, recipe_, course])
+    said = [] if assessment is None else [assessment.model_dump(mode="json")]
+    return _fingerprint([content, recipe_, course, *said])
 
 
 def _fingerprint(value: Any) -> str:

@@ -19,8 +19,9 @@ class Identity:
     """What the results of one reading are derived from.
 
     ``reading`` is the fingerprint of all that shapes them: the series' content, the models with their
-    cards, the settings, the plugin's version, the patient's history. ``created`` dates the results (kept
-    with the reading, so that the same reading again writes the same date).
+    cards, the settings, the plugin's version, the patient's history, a physician's word on an earlier
+    result. ``created`` dates the results (kept with the reading, so that the same reading again writes the
+    same date).
     """
 
     series_uid: str

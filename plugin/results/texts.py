@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,3 +88,7 @@ class Texts:
     def date(self, day: date) -> str:
         """A date as ISO 8601 writes it, which reads the same in every country."""
         return day.isoformat()
+
+    def minute(self, moment: datetime) -> str:
+        """A date with hours and minutes, likewise."""
+        return moment.strftime("%Y-%m-%d %H:%M")

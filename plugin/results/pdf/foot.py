@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 
 from pydicom.dataset import Dataset
 
@@ -113,13 +112,9 @@ def footer(page: Page, source: Dataset, identity: Identity, label: SeriesLabel) 
     made = texts(
         "pdf.made",
         software=f"{label.model_name} {label.software_version}",
-        when=_minute(identity.created),
+        when=texts.minute(identity.created),
     )
     page.put(LEFT, _FOOTER + 1.5, made, size=7, colour=QUIET)
     page.put(LEFT, _FOOTER + 1.5, texts("pdf.page"), size=7, colour=QUIET, align="R")
     series = texts("pdf.series", uid=source.SeriesInstanceUID)
     page.put(LEFT, _FOOTER + 5, series, size=7, colour=QUIET)
-
-
-def _minute(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M")

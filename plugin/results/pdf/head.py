@@ -18,7 +18,7 @@ def header(page: Page, source: Dataset, modality: str, label: SeriesLabel) -> fl
     texts, patient = label.texts, source_identity(source)
     page.put(LEFT, TOP, texts(f"pdf.title.{modality}"), size=9, bold=True, colour=ACCENT)
     page.put(LEFT, TOP, label.institution, size=9, colour=QUIET, align="R")
-    _name(page, _person(str(patient.PatientName)) or texts("pdf.unnamed"))
+    _name(page, person(str(patient.PatientName)) or texts("pdf.unnamed"))
     page.put(LEFT, TOP + 13.2, _about_patient(patient, texts), size=8.5, colour=QUIET, width=_PATIENT)
     page.put(LEFT, TOP + 17.6, _about_series(source, texts), size=8.5, colour=QUIET, width=_PATIENT)
     study = read_text(patient, "StudyDescription")
@@ -76,7 +76,7 @@ def _decimal(value: str, texts: Texts) -> str:
     return texts.number(number, digits)
 
 
-def _person(name: str) -> str:
+def person(name: str) -> str:
     """A DICOM person name as one reads it: "Family, Given Middle", the scripts one after the other."""
     groups = []
     for group in name.split("="):

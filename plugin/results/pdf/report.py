@@ -1,6 +1,7 @@
 """The report as Encapsulated PDF: one page a reader takes in within ten seconds.
 
-DICOM PS3.3 Section A.45.1. The page itself is set by ``head``, ``answer``, ``ct``, ``xray`` and ``foot``.
+DICOM PS3.3 Section A.45.1. The page itself is set by ``head``, ``answer``, ``assessed``, ``ct``, ``xray``
+and ``foot``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from plugin.dicom.imaging import Instance
+from plugin.domain.assessment import Assessment
 from plugin.domain.findings import Findings
 from plugin.domain.kinds import Modality
 from plugin.results.beside import sentences
 from plugin.results.common import SeriesLabel, finish, source_identity
 from plugin.results.identity import Identity
-from plugin.results.pdf import answer, ct, foot, head, volumes, xray
+from plugin.results.pdf import answer, assessed, ct, foot, head, volumes, xray
 from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf.xray import XrayMaterial
@@ -39,11 +41,13 @@ def build_pdf(
     label: SeriesLabel,
     material: CtMaterial | XrayMaterial | None = None,
     history: Sequence[Earlier] = (),
+    assessment: Assessment | None = None,
 ) -> Dataset:
     """The one-page report of a series as Encapsulated PDF.
 
     ``sources`` are the instances that were read (at least one); ``material`` what pictures are made of,
-    None where there is nothing to show. Raises ValueError where there are no sources.
+    None where there is nothing to show; ``assessment`` a physician's word on an earlier result of the
+    series. Raises ValueError where there are no sources.
     """
     if not sources:
         raise ValueError("a report needs at least one source instance")
@@ -54,6 +58,7 @@ def build_pdf(
         label=label,
         material=material,
         history=history,
+        assessment=assessment,
     )
     result = _encapsulated(pages, sources)
     result.DocumentTitle = label.texts(f"pdf.title.{findings.modality}")
@@ -75,6 +80,7 @@ def render(
     label: SeriesLabel,
     material: CtMaterial | XrayMaterial | None = None,
     history: Sequence[Earlier] = (),
+    assessment: Assessment | None = None,
 ) -> bytes:
     """The PDF itself."""
     texts = label.texts
@@ -87,6 +93,8 @@ def render(
     )
     y = head.header(page, source, findings.modality, label)
     y = answer.answer(page, y, findings, texts)
+    if assessment is not None:
+        y = assessed.assessed(page, y, assessment, texts)
     words = narrative(findings, texts, history)
     bottom = foot.reliability_top(page, findings, texts)
     limit = bottom - foot.untold_height(page, words)
