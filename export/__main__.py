@@ -1,6 +1,8 @@
 """``python -m export train|evaluate|onnx|precision <model> ...``: train, measure and export networks.
 
 ``python -m export publish`` puts them into a channel for hospitals (see ``export.publish``).
+``python -m export compare`` trains several networks of one task alike, for a table (see
+``export.compare.command``).
 ``python -m export corrections`` makes training cases of what physicians said of results (see
 ``export.corrections.collect``).
 """
@@ -14,6 +16,7 @@ import sys
 from pathlib import Path
 
 from export import publish
+from export.compare import command as compare
 from export.corrections import collect
 from export.measured import read_measured, table, write_measured
 from export.models import Model, models
@@ -76,11 +79,9 @@ def _ships(folder: Path) -> bool:
 
 def main() -> None:
     """The command line. Exits with 2 where a model is unknown."""
-    if sys.argv[1:2] == ["publish"]:
-        publish.main(sys.argv[2:])
-        return
-    if sys.argv[1:2] == ["corrections"]:
-        collect.main(sys.argv[2:])
+    others = {"publish": publish.main, "corrections": collect.main, "compare": compare.main}
+    if (other := others.get((sys.argv[1:] or [""])[0])) is not None:
+        other(sys.argv[2:])
         return
     known = models()
     parser = argparse.ArgumentParser(prog="./run export", description=__doc__)

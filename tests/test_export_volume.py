@@ -18,7 +18,7 @@ from export.data import ct  # noqa: E402
 from export.data.ct_patches import PatchSampler, Stored, warp  # noqa: E402
 from export.measured import Measured, read_measured  # noqa: E402
 from export.models import ct_segmenter, ct_volume, ct_volume_measure, ct_volume_text  # noqa: E402
-from export.networks import unetpp  # noqa: E402
+from export.networks import folding, unetpp  # noqa: E402
 from plugin.models.loading import load_model  # noqa: E402
 from plugin.models.session import CPU  # noqa: E402
 
@@ -44,12 +44,11 @@ def test_the_published_patch_is_the_papers() -> None:
 
 
 def test_voxels_folded_into_channels_come_back_to_their_places() -> None:
-    network = unetpp.compact()
     image = torch.rand(2, 1, 6, 8, 10)
-    folded = network._folded(image)
+    folded = folding.folded(image, 2)
     assert folded.shape == (2, 4, 6, 4, 5)
     assert torch.equal(folded[:, 1], image[:, 0, :, 0::2, 1::2])
-    assert torch.equal(network._unfolded(folded), image)
+    assert torch.equal(folding.unfolded(folded, 2), image)
 
 
 def _stored(name: str, kind: str, shape: tuple[int, int, int] = (40, 50, 60)) -> Stored:
@@ -58,7 +57,7 @@ def _stored(name: str, kind: str, shape: tuple[int, int, int] = (40, 50, 60)) ->
     ball = sum((axis - middle) ** 2 for axis, middle in zip(grid, (25, 15, 40), strict=True)) < 64
     image = np.where(ball, 200, 20).astype(np.uint8)
     lesion = np.where(ball & (kind != "other"), 255, 0).astype(np.uint8)
-    return Stored(name, kind, image, lesion)
+    return Stored(name, kind, image, lesion, np.zeros_like(image))
 
 
 def test_a_patch_is_drawn_by_seed_and_step_and_its_mask_lies_on_its_finding() -> None:

@@ -45,21 +45,31 @@ class Stored:
     kind: str
     image: Bytes
     lesion: Bytes
+    lung: Bytes
 
 
 def load_stored(name: str, *, spacing: Triple, margin: float, low: float, high: float) -> Stored:
     """A chest volume in the window [low, high] HU, made as the plugin makes it; cached."""
-    kind = source_of(name) if name in covid_names() else "other"
     size = "x".join(f"{step:g}" for step in spacing)
     cache = runs_folder("ct-cache") / f"{name}-volume-{size}-{margin:g}-{low:.0f}-{high:.0f}.npz"
     if not cache.exists():
         volume = load_volume(name)
         lattice = lattice_of(volume, volume.lung, spacing=spacing, margin=margin)
         image = preprocess.window(lattice.resample(volume.hu), low, high)
-        lesion = lattice.resample(volume.lesion.astype(np.int16) * 1000) / np.float32(1000)
-        np.savez(cache, image=_bytes(image), lesion=_bytes(np.asarray(lesion, dtype=np.float32)))
+        lesion, lung = (_share(lattice, mask) for mask in (volume.lesion, volume.lung))
+        np.savez_compressed(cache, image=_bytes(image), lesion=_bytes(lesion), lung=_bytes(lung))
     with np.load(cache) as stored:
-        return Stored(name, kind, stored["image"], stored["lesion"])
+        return Stored(name, kind_of(name), stored["image"], stored["lesion"], stored["lung"])
+
+
+def kind_of(name: str) -> str:
+    """What a sampler draws a volume by: the collection of COVID-19 volumes, "other" for the others."""
+    return source_of(name) if name in covid_names() else "other"
+
+
+def _share(lattice: Lattice, mask: Mask) -> npt.NDArray[np.float32]:
+    """How much of each point of the grid is mask."""
+    return np.asarray(lattice.resample(mask.astype(np.int16) * 1000) / np.float32(1000), dtype=np.float32)
 
 
 def _bytes(values: npt.NDArray[np.float32]) -> Bytes:
@@ -67,13 +77,25 @@ def _bytes(values: npt.NDArray[np.float32]) -> Bytes:
 
 
 class PatchSampler:
-    """Draws patches (depth, rows, columns); those of a step depend on the seed and the step alone."""
+    """Draws patches (depth, rows, columns) on a device; a step's depend on the seed and the step alone.
 
-    def __init__(self, volumes: Sequence[Stored], patch: tuple[int, int, int], seed: int) -> None:
-        self.patch, self.seed = patch, seed
+    The volumes lie on the device as well, so that a GPU is not kept waiting.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[Stored],
+        patch: tuple[int, int, int],
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self.patch, self.seed, self.device = patch, seed, device or torch.device("cpu")
         self.kinds = [kind for kind in SHARES if any(v.kind == kind for v in volumes)]
-        self.by_kind = {kind: [v for v in volumes if v.kind == kind] for kind in self.kinds}
-        self.findings = {v.name: np.argwhere(v.lesion > 127) for v in volumes}
+        self.by_kind = {kind: [v.name for v in volumes if v.kind == kind] for kind in self.kinds}
+        self.findings = {v.name: np.argwhere(v.lesion > 127).astype(np.int16) for v in volumes}
+        self.values = {
+            v.name: torch.from_numpy(np.stack([v.image, v.lesion])).to(self.device) for v in volumes
+        }
         shares = np.array([SHARES[kind] for kind in self.kinds])
         self.shares = shares / shares.sum()
 
@@ -90,10 +112,10 @@ class PatchSampler:
         target = values[:, 1:]
         return Batch(vary(values[:, :1], generator), target, torch.ones_like(target))
 
-    def _patch(self, volume: Stored, draw: np.random.Generator, generator: torch.Generator) -> Tensor:
+    def _patch(self, name: str, draw: np.random.Generator, generator: torch.Generator) -> Tensor:
         """One patch (1, 2, depth, rows, columns): around a finding, or anywhere."""
-        shape = np.array(volume.image.shape)
-        places = self.findings[volume.name]
+        whole, places = self.values[name], self.findings[name]
+        shape = np.array(whole.shape[1:])
         if len(places) and draw.random() < LESION_SHARE:
             centre = places[draw.integers(len(places))] + draw.uniform(-0.3, 0.3, 3) * self.patch
         else:
@@ -101,11 +123,25 @@ class PatchSampler:
         half = np.array(self.patch) / 2
         # Never farther out than needs be: what the plugin reads lies in the volume as well.
         centre = np.where(shape > 2 * half, np.clip(centre, half, shape - half), shape / 2)
-        values = torch.from_numpy(np.stack([volume.image, volume.lesion])[None]).float() / 255
-        grid = functional.affine_grid(
-            warp(shape, centre, self.patch, generator)[None], [1, 2, *self.patch], align_corners=False
-        )
+        part, matrix = cut(shape, warp(shape, centre, self.patch, generator))
+        values = whole[:, *part][None].float() / 255
+        grid = functional.affine_grid(matrix[None].to(self.device), [1, 2, *self.patch], align_corners=False)
         return functional.grid_sample(values, grid, padding_mode="zeros", align_corners=False)
+
+
+def cut(shape: npt.NDArray[np.int64], matrix: Tensor) -> tuple[tuple[slice, slice, slice], Tensor]:
+    """The part of a volume that a patch looks into, and where it looks in that part: as ``warp`` has it."""
+    lengths = shape[::-1].astype(np.float64)
+    linear, middle = matrix[:, :3].double().numpy(), matrix[:, 3].double().numpy()
+    reach = np.abs(linear).sum(axis=1)
+    low, high = (((middle + sign * reach + 1) * lengths - 1) / 2 for sign in (-1, 1))
+    first = np.clip(np.floor(low), 0, lengths - 1)
+    last = np.clip(np.ceil(high) + 1, first + 1, lengths)
+    scale = lengths / (last - first)
+    moved = (middle + 1) * scale - 2 * first / (last - first) - 1
+    part = [slice(int(a), int(b)) for a, b in zip(first[::-1], last[::-1], strict=True)]
+    inside = np.concatenate([linear * scale[:, None], moved[:, None]], axis=1)
+    return (part[0], part[1], part[2]), torch.from_numpy(inside).float()
 
 
 def warp(
@@ -134,13 +170,15 @@ def warp(
 
 
 def vary(image: Tensor, draw: torch.Generator) -> Tensor:
-    """Gain about soft tissue, shift (70 HU), gamma and noise; (N, 1, D, H, W) in [0, 1]."""
+    """Gain about soft tissue, shift (70 HU), gamma and noise; (N, 1, D, H, W) in [0, 1], on any device."""
     count = len(image)
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand((count, 1, 1, 1, 1), generator=draw)
+        return (low + (high - low) * torch.rand((count, 1, 1, 1, 1), generator=draw)).to(image.device)
 
     image = SOFT_TISSUE + (image - SOFT_TISSUE) * uniform(0.88, 1.12) + uniform(-0.05, 0.05)
     image = image.clamp(0, 1) ** torch.exp(uniform(-0.2, 0.2))
     noisy = (uniform(0, 1) < 0.6).float() * uniform(0, 0.05)
-    return (image + noisy * torch.randn(image.shape, generator=draw)).clamp(0, 1)
+    seed = int(torch.randint(2**62, (1,), generator=draw))
+    noise = torch.Generator(image.device).manual_seed(seed)
+    return (image + noisy * torch.randn(image.shape, generator=noise, device=image.device)).clamp(0, 1)

@@ -51,7 +51,7 @@ def train() -> None:
     """A segmenter without each fold; goes on from the last checkpoint."""
     for fold in range(ct.FOLDS):
         trainer: Trainer = QUICK.trainer(fold)
-        if trainer.step < QUICK.plan.steps:
+        if not trainer.finished:
             trainer.run(QUICK.sampler(_inside(fold), SEED))
 
 

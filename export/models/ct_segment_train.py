@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from monai.losses import DiceLoss
@@ -55,66 +56,89 @@ class Batches(Protocol):
 
 
 class Trainer:
-    """A network in training, with its running average, optimiser and place in the plan."""
+    """A network in training, with its running average, optimiser and place in the plan.
+
+    ``seconds``: how long it may train, where that ends before the plan's steps; the rate falls to its end
+    either way. ``spent``: how long it has trained. ``finished``: whether it is at its end.
+    """
 
     LAYOUT = torch.channels_last
 
     def __init__(self, network: nn.Module, plan: Plan, mean: float, std: float, checkpoint: Path) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = best_device()
         self.network = network.to(self.device, memory_format=self.LAYOUT)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
+        # On a GPU each look at the number would wait for all that is under way there.
+        self.average.n_averaged = self.average.n_averaged.cpu()
         self.plan, self.mean, self.std, self.checkpoint = plan, mean, std, checkpoint
+        self.seconds, self.spent = math.inf, 0.0
         self.loss = Loss()
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay
         )
         self.step = 0
+        self.finished = False
         if checkpoint.exists():
             self._resume()
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.average.module.load_state_dict(state["average"])
+        self.step, self.spent, self.finished = state["step"], state["spent"], state["finished"]
+        if self.finished:
+            return
         self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+        self.average.n_averaged += self.step
         _log.info("%s: going on at step %d of %d", self.checkpoint, self.step, self.plan.steps)
 
     def save(self) -> None:
-        """Write the checkpoint; a run cut off goes on from it."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+        """Write the checkpoint; a run cut off goes on from it. At the end the averaged weights are enough."""
+        state: dict[str, Any] = {
+            "average": self.average.module.state_dict(),
             "step": self.step,
+            "spent": self.spent,
+            "finished": self.finished,
         }
+        if not self.finished:
+            state |= {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
         partial = self.checkpoint.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(self.checkpoint)
 
     def _rate(self) -> float:
-        """Linear warm-up, then half a cosine to a hundredth."""
+        """Linear warm-up, then half a cosine to a hundredth, by steps or by time, whichever is farther."""
         if self.step < self.plan.warmup:
             return self.plan.rate * (self.step + 1) / self.plan.warmup
         done = (self.step - self.plan.warmup) / max(1, self.plan.steps - self.plan.warmup)
+        done = min(1.0, max(done, self.spent / self.seconds))
         return self.plan.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
-    def learn(self, batch: Batch) -> float:
-        """One step of the optimiser; the loss."""
+    def learn(self, batch: Batch) -> Tensor:
+        """One step of the optimiser; the loss, still on its device."""
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
-        image = self.prepared(((batch.image - self.mean) / self.std).to(self.device))
+        image = self.prepared((batch.image.to(self.device) - self.mean) / self.std)
         with torch.autocast(self.device.type, torch.bfloat16):
             answer = self.network(image)
         loss = self.lost(answer, batch.target.to(self.device), batch.known.to(self.device))
         self.optimiser.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        if torch.isfinite(norm):  # bfloat16 overflows now and then: such a step teaches nothing
-            self.optimiser.step()
+        self._forget_unless(torch.isfinite(norm))
+        self.optimiser.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return float(loss.detach())
+        return loss.detach()
+
+    def _forget_unless(self, finite: Tensor) -> None:
+        """No gradients where they are not ``finite``: bfloat16 overflows now and then.
+
+        Decided where the tensor is, so that a GPU need not wait for the CPU to know.
+        """
+        for weight in self.network.parameters():
+            if weight.grad is not None:
+                weight.grad = torch.where(finite, weight.grad, torch.zeros_like(weight.grad))
 
     def prepared(self, image: Tensor) -> Tensor:
         """Normalised slices (N, 1, H, W) as the network's input."""
@@ -125,29 +149,34 @@ class Trainer:
         result: Tensor = self.loss(answer.float(), target, known)
         return result
 
-    def run(self, sampler: Batches) -> nn.Module:
-        """Train to the end of the plan and return the averaged network."""
+    def run(self, sampler: Batches, seconds: float = math.inf) -> nn.Module:
+        """Train to the end of the plan or of ``seconds`` of training; the averaged network."""
         self.network.train()
-        begun, first, total = time.monotonic(), self.step, 0.0
-        while self.step < self.plan.steps:
-            total += self.learn(sampler.batch(self.step, self.plan.batch))
-            if self.step % self.plan.save_every == 0 or self.step == self.plan.steps:
+        self.seconds = seconds
+        before, begun, first = self.spent, time.monotonic(), self.step
+        losses: list[Tensor] = []
+        while not self.finished:
+            losses.append(self.learn(sampler.batch(self.step, self.plan.batch)))
+            self.spent = before + time.monotonic() - begun
+            self.finished = self.step >= self.plan.steps or self.spent >= seconds
+            if self.step % self.plan.save_every == 0 or self.finished:
                 self.save()
-                pace = (time.monotonic() - begun) / (self.step - first)
-                left = pace * (self.plan.steps - self.step) / 60
-                mean = total / min(self.plan.save_every, self.step - first)
-                _log.info(
-                    "step %d/%d loss %.3f %.2f s/step %.0f min left",
-                    self.step,
-                    self.plan.steps,
-                    mean,
-                    pace,
-                    left,
+                pace, mean = (
+                    (time.monotonic() - begun) / (self.step - first),
+                    float(torch.stack(losses).mean()),
                 )
-                total = 0.0
+                left = min(pace * (self.plan.steps - self.step), seconds - self.spent) / 60
+                said = (self.checkpoint.stem, self.step, self.plan.steps, mean, pace, left)
+                _log.info("%s: step %d/%d loss %.3f %.3f s/step %.1f min left", *said)
+                losses = []
         return self.averaged()
 
     def averaged(self) -> nn.Module:
         """The running average of the weights, on the CPU, ready to infer."""
-        module: nn.Module = self.average.module
+        module: nn.Module = copy.deepcopy(self.average.module)
         return module.cpu().eval()
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -73,7 +73,7 @@ class CtSegmenter(ABC):
         Raises FileNotFoundError where it is not trained to the end.
         """
         trainer = self.trainer(part)
-        if trainer.step < self.plan.steps:
+        if not trainer.finished:
             raise FileNotFoundError(f"{self.name}, {part}: trained {trainer.step} of {self.plan.steps} steps")
         return trainer.averaged()
 
@@ -82,10 +82,13 @@ class CtSegmenter(ABC):
         parts: list[int | str] = [*self.folds, PROD]
         for part in parts:
             trainer = self.trainer(part)
-            if trainer.step < self.plan.steps:
+            if not trainer.finished:
                 _log.info("%s: training %s", self.name, part)
-                inside = [n for n in ct.chest_names() if part == PROD or ct.fold_of(n) != part]
-                trainer.run(self.sampler(inside, self.SEED))
+                trainer.run(self.sampler(self.taught(part), self.SEED))
+
+    def taught(self, part: int | str) -> list[str]:
+        """The volumes that the network of a fold or PROD learns from."""
+        return [n for n in ct.chest_names() if part == PROD or ct.fold_of(n) != part]
 
     def onnx(self, measured: Measured) -> Path:
         """Write PROD to ``onnx_models``."""

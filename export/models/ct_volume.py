@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from export.data.ct_patches import PatchSampler, load_stored
+from export.data.ct_patches import PatchSampler, Stored, load_stored
 from export.measured import Measured
 from export.models import ct_volume_text as text
-from export.models.ct_segment_train import Plan, Trainer
+from export.models.ct_segment_train import Plan, Trainer, best_device
 from export.models.ct_segmenter import CtSegmenter
 from export.models.ct_volume_measure import OVERLAP, VolumeReader, measure
 from export.networks import unetpp
@@ -29,7 +29,7 @@ _DEEP = 0.3
 
 
 class VolumeTrainer(Trainer):
-    """Trains on patches of volumes, with a loss at each depth of U-Net++."""
+    """Trains on patches of volumes, with a loss at each depth of U-Net++; others have one head."""
 
     LAYOUT = torch.contiguous_format
 
@@ -38,10 +38,10 @@ class VolumeTrainer(Trainer):
         return image
 
     def lost(self, answer: Tensor, target: Tensor, known: Tensor) -> Tensor:
-        """The last head's loss and a share of the others'."""
-        losses = [self.loss(head.float(), target, known) for head in answer]
-        result: Tensor = losses[-1] + _DEEP * torch.stack(losses[:-1]).mean()
-        return result
+        """The last head's loss and a share of the others', where there are others."""
+        heads = answer if answer.dim() > target.dim() else answer[None]
+        *coarse, result = (self.loss(head.float(), target, known) for head in heads)
+        return result + _DEEP * torch.stack(coarse).mean() if coarse else result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,13 @@ class VolumeModel(CtSegmenter):
         """A trainer of patches."""
         return VolumeTrainer(self.build(), self.plan, MEAN, STD, checkpoint)
 
-    def sampler(self, names: Sequence[str], seed: int) -> PatchSampler:
-        """Training patches of these volumes."""
-        volumes = [
-            load_stored(n, spacing=self.spacing, margin=self.margin, low=LOW, high=HIGH) for n in names
-        ]
-        return PatchSampler(volumes, self.patch, seed)
+    def sampler(self, names: Sequence[str], seed: int, device: torch.device | None = None) -> PatchSampler:
+        """Training patches of these volumes, on a device: the trainer's, where none is said."""
+        return PatchSampler(self.stored(names), self.patch, seed, device or best_device())
+
+    def stored(self, names: Sequence[str]) -> list[Stored]:
+        """These volumes on the network's grid."""
+        return [load_stored(n, spacing=self.spacing, margin=self.margin, low=LOW, high=HIGH) for n in names]
 
     def reader(self, part: int | str) -> VolumeReader:
         """Reads whole volumes as the plugin does."""
@@ -98,22 +99,22 @@ class VolumeModel(CtSegmenter):
         }
 
 
-MODELS = (
-    VolumeModel(
-        name="ct-segment-unetpp-compact",
-        title="CT findings, 3-D U-Net++, compact",
-        architecture=(
-            "3-D U-Net++ (MONAI's BasicUNetPlusPlus, widths 16 to 96, instance norm, deep supervision) on "
-            "voxels folded 2 x 2 in plane; patches of 32 x 96 x 128 at (2.5, 2, 2) mm"
-        ),
-        build=unetpp.compact,
-        spacing=(2.5, 2.0, 2.0),
-        patch=(32, 96, 128),
-        margin=10.0,
-        plan=Plan(steps=320, batch=1, rate=1.5e-3, warmup=30, average=0.99, save_every=10),
-        default_rank=30,
-        folds=(0,),
+COMPACT = VolumeModel(
+    name="ct-segment-unetpp-compact",
+    title="CT findings, 3-D U-Net++, compact",
+    architecture=(
+        "3-D U-Net++ (MONAI's BasicUNetPlusPlus, widths 16 to 96, instance norm, deep supervision) on "
+        "voxels folded 2 x 2 in plane; patches of 32 x 128 x 160 at (2.5, 1.5, 1.5) mm"
     ),
+    build=unetpp.compact,
+    spacing=(2.5, 1.5, 1.5),
+    patch=(32, 128, 160),
+    margin=10.0,
+    plan=Plan(steps=4000, batch=4, rate=1.5e-3, warmup=50, average=0.99),
+    default_rank=30,
+)
+MODELS = (
+    COMPACT,
     VolumeModel(
         name="ct-segment-unetpp",
         title="CT findings, 3-D U-Net++, as published",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from monai.networks.nets import BasicUNetPlusPlus
 from torch import Tensor, nn
-from torch.nn import functional
+
+from export.networks.folding import folded, unfolded
 
 #: The published patch: 256 x 256 in plane, 128 slices; of (1, 1, 2.5) mm.
 PUBLISHED_PATCH = (128, 256, 256)
@@ -26,23 +27,8 @@ class UNetPlusPlus(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, D, H, W) to logits: (N, 1, D, H, W), in training (4, N, 1, D, H, W), the last the best."""
-        answers = [self._unfolded(answer) for answer in self.network(self._folded(image))]
+        answers = [unfolded(answer, self.fold) for answer in self.network(folded(image, self.fold))]
         return torch.stack(answers) if self.training else answers[-1]
-
-    def _folded(self, image: Tensor) -> Tensor:
-        if self.fold == 1:
-            return image
-        count, _, depth, rows, columns = image.shape
-        planes = functional.pixel_unshuffle(image.transpose(1, 2).flatten(0, 1), self.fold)
-        folded = planes.reshape(count, depth, -1, rows // self.fold, columns // self.fold)
-        return folded.transpose(1, 2)
-
-    def _unfolded(self, answer: Tensor) -> Tensor:
-        if self.fold == 1:
-            return answer
-        count, _, depth, rows, columns = answer.shape
-        planes = functional.pixel_shuffle(answer.transpose(1, 2).flatten(0, 1), self.fold)
-        return planes.reshape(count, depth, 1, rows * self.fold, columns * self.fold).transpose(1, 2)
 
 
 def published() -> UNetPlusPlus:

@@ -1,0 +1,140 @@
+"""Findings in 3-D: FCN-8s, U-Net, V-Net and U-Net++ on the patches of the compact volumetric segmenter."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import nn
+
+from export.compare.task import Case, Network
+from export.data import ct
+from export.data.ct_patches import Stored
+from export.figures import Array, Labels
+from export.models.ct_segment_measure import dice
+from export.models.ct_segment_train import Batches, Plan, Trainer
+from export.models.ct_volume import COMPACT, MEAN, STD, VolumeTrainer
+from export.models.ct_volume_measure import FINDINGS_THRESHOLD, OVERLAP
+from export.networks import unetpp, volumetric
+from export.onnx_writer import write_graph
+from plugin.analysis.volumetric import slide, starts
+
+_NETWORKS = {
+    "fcn8s": Network("FCN-8s", volumetric.fcn8s),
+    "unet": Network("U-Net", volumetric.unet),
+    "vnet": Network("V-Net", volumetric.vnet),
+    "unetpp": Network("3-D U-Net++", unetpp.compact),
+}
+#: Patches that a GPU reads at once; they are small.
+_READ_BATCH = 8
+
+
+@dataclass(frozen=True)
+class LesionTask:
+    """The task ``lesion``: whole volumes of patients left out are read patch by patch.
+
+    Dice is told on the network's grid, against the expert's mask on that grid, so that what the grid and
+    the lungs' outline cost is not counted.
+    """
+
+    name: str = "lesion"
+    title: str = "Findings in 3-D"
+    measure: str = "findings Dice, mean over volumes"
+    counted: str = "patients with COVID-19"
+    networks: Mapping[str, Network] = field(default_factory=lambda: _NETWORKS)
+    plan: Plan = COMPACT.plan
+
+    def patients(self, fold: int, cases: int | None) -> list[str]:
+        """Those with COVID-19, both collections in turn, and all without."""
+        inside = [name for name in ct.chest_names() if ct.fold_of(name) != fold]
+        covid = set(ct.covid_names())
+        counted = _in_turn([name for name in inside if name in covid])
+        if cases is not None and not 0 < cases <= len(counted):
+            raise ValueError(f"{cases} patients asked for, {len(counted)} are outside fold {fold}")
+        return [*counted[:cases], *(name for name in inside if name not in covid)]
+
+    def taught(self, patients: Sequence[str]) -> int:
+        """How many of them have COVID-19."""
+        return len(set(patients) & set(ct.covid_names()))
+
+    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> Trainer:
+        """A trainer of patches."""
+        return VolumeTrainer(network, plan, MEAN, STD, checkpoint)
+
+    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches:
+        """Patches, as the shipped network learns from."""
+        return COMPACT.sampler(patients, seed, device)
+
+    def judged(self, network: nn.Module, fold: int, device: torch.device) -> list[Case]:
+        """Dice of each patient of the fold who has findings."""
+        network = network.to(device)
+        names = [name for name in ct.held_out(fold) if name in ct.covid_names()]
+        return [
+            Case(patient=name, score=dice(read(network, stored, device), stored.lesion > 127))
+            for name, stored in zip(names, COMPACT.stored(names), strict=True)
+        ]
+
+    def statistic(self, _labels: Labels, scores: Array) -> float:
+        """The mean Dice."""
+        return float(scores.mean())
+
+    def seconds(self, network: nn.Module) -> float:
+        """ONNX Runtime over as many patches as a volume of a patient with COVID-19 has on average."""
+        shape = (1, 1, *COMPACT.patch)
+        with tempfile.TemporaryDirectory() as folder:
+            write_graph(network, Path(folder), shape=shape, outputs=["logits"], mean=[MEAN], std=[STD])
+            session = onnxruntime.InferenceSession(
+                Path(folder) / "model.onnx", providers=["CPUExecutionProvider"]
+            )
+        image = np.zeros(shape, dtype=np.float32)
+        times = []
+        for _ in range(4):
+            begun = time.monotonic()
+            session.run(None, {"image": image})
+            times.append(time.monotonic() - begun)
+        shapes = [stored.image.shape for stored in COMPACT.stored(ct.covid_names())]
+        return median(times[1:]) * float(np.mean([patches(shape) for shape in shapes]))
+
+
+def _in_turn(names: Sequence[str]) -> list[str]:
+    """One of each collection after the other, so that a few patients are of both."""
+    sources = [[n for n in names if ct.source_of(n) == s] for s in sorted({ct.source_of(n) for n in names})]
+    placed = [(place, number, n) for number, same in enumerate(sources) for place, n in enumerate(same)]
+    return [name for _, _, name in sorted(placed)]
+
+
+def patches(shape: Sequence[int]) -> int:
+    """How many patches the sliding window reads in a volume of this shape."""
+    counts = [len(starts(length, side, OVERLAP)) for length, side in zip(shape, COMPACT.patch, strict=True)]
+    return int(np.prod(counts))
+
+
+def read(network: nn.Module, stored: Stored, device: torch.device) -> npt.NDArray[np.bool_]:
+    """The findings of a volume on the network's grid."""
+
+    def predict(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(torch.sigmoid(network(torch.from_numpy(values).to(device))).cpu())
+
+    image = (stored.image.astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
+    (found,) = slide(
+        image[None],
+        predict=predict,
+        patch=COMPACT.patch,
+        batch=_READ_BATCH if device.type == "cuda" else 1,
+        overlap=OVERLAP,
+        outside=[-MEAN / STD],
+        classes=[(0, FINDINGS_THRESHOLD)],
+    )
+    return found
+
+
+TASK = LesionTask()
