@@ -79,6 +79,7 @@ class OrthancApi:
             series_uid=tags.get("SeriesInstanceUID", ""),
             modality=tags.get("Modality", "").strip(),
             manufacturer=tags.get("Manufacturer", "").strip(),
+            station=tags.get("StationName", "").strip(),
             instances=tuple(record["Instances"]),
             stable=bool(record["IsStable"]),
         )
@@ -102,6 +103,12 @@ class OrthancApi:
     def origin(self, instance: str) -> str:
         """How an instance came, in Orthanc's words; ``Plugins`` for what this plugin has stored."""
         return self._metadata(f"/instances/{instance}", "Origin")
+
+    def station(self, record: SeriesRecord) -> str:
+        """The station that made a series, or else the AE title that sent it; empty where neither is known."""
+        if record.station or not record.instances:
+            return record.station
+        return self._metadata(f"/instances/{record.instances[0]}", "RemoteAET")
 
     def is_copy(self, series: str) -> bool:
         """Whether Orthanc made a series from another, by correcting or anonymizing it."""

@@ -58,7 +58,7 @@ def _installed(file: Path) -> None:
             "c",
             5.0,
             "m",
-            '{"state": "done"}',
+            '{"state": "done", "answer": "marked"}',
             '["i"]',
             1.0,
             2.0,
@@ -96,6 +96,7 @@ def test_an_installed_ledger_without_a_version_is_migrated(file: Path) -> None:
     entry = ledger.get(SERIES)
     assert entry is not None
     assert (entry.state, entry.stored, entry.last_try) == (State.DONE, ("i",), None)
+    assert (entry.station, entry.impression, entry.urgency) == ("", "positive", 4.0)
     assert ledger.position() == 41
     assert ledger.is_new
     ledger.close()

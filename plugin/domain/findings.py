@@ -264,6 +264,7 @@ def _classification_json(classification: Classification) -> dict[str, Any]:
         "model": classification.algorithm.name,
         "version": classification.algorithm.version,
         "projection": classification.projection,
+        "finding": classification.finding.name,
         "called": classification.called,
         "positive": classification.positive,
         "borderline": classification.borderline,

@@ -25,6 +25,15 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+class Impression(StrEnum):
+    """What a reading comes to, as a reader sorts it."""
+
+    POSITIVE = "positive"
+    BORDERLINE = "borderline"
+    """Near the operating point, or outlines and classifiers that do not agree."""
+    NEGATIVE = "negative"
+
+
 class ResultKind(StrEnum):
     """The kinds of DICOM objects that a reading makes, in the order in which the routes name them."""
 

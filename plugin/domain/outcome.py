@@ -41,11 +41,13 @@ class KeptVerdict(_Kept):
 
 
 class KeptClassification(_Kept):
-    """What a classifier said: probabilities and thresholds (0 to 1) by class."""
+    """What a classifier said: probabilities and thresholds (0 to 1) by class; ``finding`` is the class that
+    it looks for, None where an older version wrote it."""
 
     model: str
     version: str
     projection: str | None = None
+    finding: str | None = None
     called: str
     positive: bool
     probabilities: dict[str, float]
@@ -104,6 +106,8 @@ class Outcome(_Kept):
     state: State
     series: str | None = None
     """Orthanc's id of the series that it is of; None where an older version wrote it."""
+    station: str = ""
+    """The station that made the images, or else the AE title that sent them; empty where neither is known."""
     content: str = ""
     recipe: str = Field(
         default="", validation_alias=AliasChoices("lineup", "recipe"), serialization_alias="lineup"
@@ -130,6 +134,14 @@ class Outcome(_Kept):
     @classmethod
     def _to_the_millisecond(cls, timings: dict[str, float]) -> dict[str, float]:
         return {stage: round(seconds, 3) for stage, seconds in timings.items()}
+
+    @property
+    def opinions(self) -> tuple[KeptClassification, ...]:
+        """What the classifiers say: the joined statement alone where there is one."""
+        if self.findings is None:
+            return ()
+        joined = self.findings.joined
+        return self.findings.classifications if joined is None else (joined,)
 
     @property
     def stored(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class SeriesRecord:
     series_uid: str
     modality: str
     manufacturer: str
+    station: str
     instances: tuple[str, ...]
     stable: bool
 
@@ -66,6 +67,9 @@ class Pacs(Protocol):
 
     def siblings(self, record: SeriesRecord) -> list[SeriesRecord]:
         """Every series of the study that a series belongs to, that one too."""
+
+    def station(self, record: SeriesRecord) -> str:
+        """The station that made a series, or else the AE title that sent it; empty where neither is known."""
 
     def is_copy(self, series: str) -> bool:
         """Whether Orthanc made a series from another, by correcting or anonymizing it."""

@@ -81,6 +81,7 @@ class Job:
             self._settle(entry, known.model_copy(update={"superseded": superseded}))
             return
         history = self._history(record) if entry.modality is Modality.CT else ()
+        station = self._pacs.station(record)
         assessment = next(iter(self._pacs.assessments(entry.series)), None)
         told = reading(content, made_by, history, assessment)
         dated = self._ledger.begin(
@@ -100,6 +101,7 @@ class Job:
         outcome = Outcome(
             state=State.DONE if read.verdict.accepted else State.REJECTED,
             series=entry.series,
+            station=station,
             content=content,
             recipe=made_by,
             reading=told,

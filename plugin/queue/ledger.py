@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from plugin.domain.kinds import Modality, State
-from plugin.queue import audit, rows, worklist
+from plugin.queue import audit, rows, triage, worklist
 from plugin.queue.database import reads, writes
 from plugin.queue.fleet import Fleet
 from plugin.queue.tables import POSITION, SERIES, Entry, Kept, LastTry, entry_of
@@ -132,6 +132,7 @@ class Ledger(Fleet):
             outcome=outcome,
             stored=list(stored),
             error=error,
+            **triage.columns(outcome, entry.series),
         )
 
     @writes
@@ -222,8 +223,13 @@ class Ledger(Fleet):
 
     @reads
     def page(self, connection: Connection, wanted: worklist.Wanted) -> list[Entry]:
-        """The series that are wanted, the latest first; one more than ``limit`` where there are more."""
+        """The series that are wanted, in their order; one more than ``limit`` where there are more."""
         return worklist.page(connection, wanted)
+
+    @reads
+    def stations(self, connection: Connection) -> list[str]:
+        """The stations that series come from, by name."""
+        return worklist.stations(connection)
 
     @reads
     def next_ones(self, connection: Connection, limit: int) -> list[Entry]:
@@ -276,7 +282,8 @@ class Ledger(Fleet):
         now = time.time()
         for series, kept in found.items():
             if rows.row_of(connection, series) is None:
-                rows.insert(connection, series, now, **asdict(kept))
+                triaged = triage.columns(kept.outcome, series)
+                rows.insert(connection, series, now, **asdict(kept), **triaged)
         if looked_at is None:
             connection.execute(sa.delete(POSITION).where(POSITION.c.name == _RECOVERY))
         else:

@@ -9,6 +9,7 @@ from plugin.domain.kinds import Modality
 from plugin.domain.outcome import KeptModel, KeptVerdict, Outcome, outcome_of
 from plugin.models.lineup import Lineup
 from plugin.queue.ledger import Entry
+from plugin.queue.triage import answer_of
 
 
 def models_of(lineup: Lineup, modality: Modality) -> tuple[KeptModel, ...]:
@@ -40,7 +41,9 @@ def entry_json(entry: Entry, holds: Callable[[str], bool]) -> dict[str, Any]:
         "state": entry.state.value,
         "verdict": kept["verdict"] or KeptVerdict().model_dump(mode="json"),
         "findings": kept["findings"],
-        "answer": kept["answer"],
+        "answer": answer_of(outcome) if outcome else None,
+        "impression": entry.impression,
+        "station": entry.station,
         "outputs": {kind: None if stored in gone else stored for kind, stored in kept["outputs"].items()},
         "gone": gone,
         "models": kept["models"],

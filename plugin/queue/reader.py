@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any
 
-from plugin.domain.errors import ImagingError, ModelError, SourceChanged
+from plugin.domain.errors import ImagingError, ModelError, NotHeld, SourceChanged
 from plugin.domain.kinds import State
 from plugin.domain.outcome import Outcome, outcome_of
 from plugin.domain.pacs import Pacs
@@ -143,6 +143,7 @@ class Reader:
         failure = Outcome(
             state=State.FAILED,
             series=entry.series,
+            station=self._station(entry.series) or known.station,
             content=(current or entry).content or "",
             recipe=recipe(self._lineup, self._settings, entry.modality),
             models=models_of(self._lineup, entry.modality),
@@ -159,6 +160,13 @@ class Reader:
             stored=(current or entry).stored,
             error=error,
         )
+
+    def _station(self, series: str) -> str:
+        """Where a series comes from; empty where Orthanc does not tell now."""
+        try:
+            return self._pacs.station(self._pacs.series(series))
+        except (NotHeld, OSError):
+            return ""
 
 
 def step_back(niceness: int) -> None:

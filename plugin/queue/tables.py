@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from plugin.domain.kinds import Modality, State
+from plugin.domain.kinds import Impression, Modality, State
+from plugin.queue.triage import UNREAD
 
 
 class LastTry(StrEnum):
@@ -23,6 +24,8 @@ METADATA = sa.MetaData()
 
 VERSION_TABLE = "chest_ai_version"
 """Where Alembic keeps the version of the schema (:mod:`plugin.queue.migrations`)."""
+
+_FILTERS = ("state", "modality", "impression", "station")
 
 SERIES = sa.Table(
     "series",
@@ -53,8 +56,17 @@ SERIES = sa.Table(
     sa.Column("stored", sa.JSON, nullable=False, default=list),
     sa.Column("noted_at", sa.Float, nullable=False),
     sa.Column("updated_at", sa.Float, nullable=False),
+    # What the worklist is filtered and ordered by (triage.py).
+    sa.Column("station", sa.String(64), nullable=False, server_default=""),
+    sa.Column("impression", sa.String(12)),
+    sa.Column("urgency", sa.Float, nullable=False, server_default=str(UNREAD)),
     sa.Index("series_by_state", "state", "due_at"),
-    sa.Index("series_by_update", "updated_at"),
+    sa.Index("series_by_station", "station"),
+    # One for each order of the worklist, with all that it is filtered by: rows are long.
+    sa.Index("series_by_update", "updated_at", "series", *_FILTERS),
+    sa.Index("series_by_arrival", "noted_at", "series", "updated_at", *_FILTERS),
+    sa.Index("series_by_urgency", "urgency", "updated_at", "series", *_FILTERS),
+    sa.Index("series_by_outcome", "state", "updated_at", "series", "modality", "impression", "station"),
 )
 
 INSTANCES = sa.Table(
@@ -142,6 +154,9 @@ class Entry:
     stored: tuple[str, ...]
     noted_at: float
     updated_at: float
+    station: str
+    impression: Impression | None
+    urgency: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,5 +182,6 @@ def entry_of(row: Mapping[Any, Any]) -> Entry:
     values["state"] = State(values["state"])
     values["modality"] = Modality(values["modality"])
     values["last_try"] = None if values["last_try"] is None else LastTry(values["last_try"])
+    values["impression"] = None if values["impression"] is None else Impression(values["impression"])
     values["stored"] = tuple(values["stored"])
     return Entry(**values)

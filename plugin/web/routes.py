@@ -16,7 +16,7 @@ from plugin.web.reviews import review
 from plugin.web.series import run, series, series_list
 from plugin.web.session import session
 from plugin.web.studies import run_study, study
-from plugin.web.worklist import worklist
+from plugin.web.worklist import stations, worklist
 
 __all__ = ["HttpError", "HttpRequest", "respond"]
 
@@ -96,6 +96,7 @@ _ROUTES: tuple[tuple[str, dict[str, Handler]], ...] = (
     (r"session", {"GET": session}),
     (r"audit", {"GET": audit}),
     (r"worklist", {"GET": worklist}),
+    (r"stations", {"GET": stations}),
     (r"series", {"GET": series_list}),
     (rf"series/{_ID}", {"GET": series}),
     (rf"series/{_ID}/run", {"POST": run}),

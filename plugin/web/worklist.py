@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plugin.domain.kinds import Modality, State
+from plugin.domain.kinds import Impression, Modality, State
 from plugin.domain.outcome import KeptClassification, Outcome, outcome_of
 from plugin.queue.ledger import Entry
-from plugin.queue.worklist import Wanted
+from plugin.queue.triage import answer_of
+from plugin.queue.worklist import Order, Place, Wanted, place_from, place_of
 from plugin.service import Service
 from plugin.web.http import HttpError, HttpRequest, count, number, one_of
 
@@ -35,7 +36,7 @@ def worklist(service: Service, request: HttpRequest) -> dict[str, Any]:
         "status": service.status(),
         "waiting": [_waiting(entry) for entry in waiting if entry.series not in busy],
         "series": [row(service, entry) for entry in shown],
-        "next": f"{shown[-1].updated_at!r}_{shown[-1].series}" if more else None,
+        "next": _named(place_of(shown[-1], wanted.order)) if more else None,
     }
 
 
@@ -47,7 +48,9 @@ def row(service: Service, entry: Entry) -> dict[str, Any]:
         "series": entry.series,
         "modality": entry.modality.value,
         "state": entry.state.value,
-        "answer": outcome.answer,
+        "station": entry.station,
+        "answer": answer_of(outcome),
+        "impression": entry.impression,
         "reasons": [] if outcome.verdict is None else kept["verdict"]["reasons"],
         "score": _score(service, outcome),
         "percent": _percent(outcome),
@@ -60,7 +63,9 @@ def row(service: Service, entry: Entry) -> dict[str, Any]:
 
 
 def finding_of(service: Service, said: KeptClassification) -> str | None:
-    """The class that a classifier looks for; None where neither its card nor its answer tells."""
+    """The class that a classifier looks for; None where neither its answer nor its card tells."""
+    if said.finding is not None:
+        return said.finding
     joiner = service.lineup.ct_joiner
     if joiner is not None and joiner.card.name == said.model:
         return next(one.name for one in joiner.card.classes if one.role == "finding")
@@ -74,7 +79,7 @@ def finding_of(service: Service, said: KeptClassification) -> str | None:
 def _score(service: Service, outcome: Outcome) -> dict[str, Any] | None:
     """The joined score; else that which is furthest above its operating point, or least below it."""
     scores = []
-    for said in _opinions(outcome):
+    for said in outcome.opinions:
         name = finding_of(service, said)
         if name is None or name not in said.thresholds:
             continue
@@ -83,13 +88,6 @@ def _score(service: Service, outcome: Outcome) -> dict[str, Any] | None:
             (value - threshold, {"value": value, "threshold": threshold, "positive": said.positive})
         )
     return max(scores, key=lambda one: one[0])[1] if scores else None
-
-
-def _opinions(outcome: Outcome) -> tuple[KeptClassification, ...]:
-    found = outcome.findings
-    if found is None:
-        return ()
-    return found.classifications if found.joined is None else (found.joined,)
 
 
 def _percent(outcome: Outcome) -> dict[str, float] | None:
@@ -110,25 +108,37 @@ def _waiting(entry: Entry) -> dict[str, Any]:
     }
 
 
+def stations(service: Service, _request: HttpRequest) -> list[str]:
+    """The answer to ``GET /ai/stations``."""
+    return [] if service.ledger is None else service.ledger.stations()
+
+
 def _wanted(arguments: Mapping[str, str]) -> Wanted:
     series = arguments.get("series")
+    order = one_of(arguments, "order", Order) or Order.LATEST
     return Wanted(
         state=one_of(arguments, "state", State),
         modality=one_of(arguments, "modality", Modality),
+        impression=one_of(arguments, "impression", Impression),
+        station=arguments.get("station") or None,
         begin=number(arguments, "from", 0.0) if arguments.get("from") else None,
         end=number(arguments, "to", 0.0) if arguments.get("to") else None,
         series=None if series is None else [name for name in series.split(",")[:_MOST] if name],
-        after=_place(arguments.get("after")),
+        order=order,
+        after=_place(arguments.get("after"), order),
         limit=count(arguments, "limit", 50, _MOST),
     )
 
 
-def _place(text: str | None) -> tuple[float, str] | None:
+def _named(place: Place) -> str:
+    return "_".join(value if isinstance(value, str) else repr(value) for value in place)
+
+
+def _place(text: str | None, order: Order) -> Place | None:
     """Where a page goes on, as the page before it said."""
     if not text:
         return None
-    moment, _, series = text.partition("_")
     try:
-        return float(moment), series
+        return place_from(text.split("_"), order)
     except ValueError:
-        raise HttpError(400, "after must be what the page before gave as next") from None
+        raise HttpError(400, "after must be what the page before gave as next, in the same order") from None
