@@ -134,7 +134,7 @@ def test_filters_and_their_end(read: Read, window: Page) -> None:
     expect(_rows(window)).to_have_count(2)
     window.get_by_label("Modality").select_option("ct")
     expect(_rows(window)).to_have_count(1)
-    window.get_by_label("State").select_option("failed")
+    window.locator("#filter-state").select_option("failed")
     expect(_rows(window)).to_have_count(0)
     window.get_by_role("button", name="Clear").click()
     expect(_rows(window)).to_have_count(2)
@@ -143,6 +143,49 @@ def test_filters_and_their_end(read: Read, window: Page) -> None:
     expect(_rows(window)).to_contain_text("X-ray")
     window.get_by_label("Patient name or ID").fill("nobody at all")
     expect(_rows(window)).to_have_count(0)
+
+
+def test_what_is_wanted_is_in_the_address(read: Read, window: Page) -> None:
+    """By keyboard; a bookmark opens the same, a series leads back to it, and no patient is in it."""
+    window.goto(read.url)
+    expect(_rows(window)).to_have_count(2)
+    _tab_to(window, "#filter-text")
+    window.keyboard.type("P-77")
+    _tab_to(window, "#filter-modality")
+    window.keyboard.press("ArrowDown")
+    _tab_to(window, "#filter-order")
+    window.keyboard.press("End")
+    expect(_rows(window)).to_have_count(1)
+    there = f"{read.url}#/?modality=xray&order=state"
+    assert window.url == there
+    expect(window.locator("th.verdict")).to_have_attribute("aria-sort", "other")
+    _rows(window).locator("a").click()
+    window.get_by_role("link", name="Back to the worklist").click()
+    expect(_rows(window)).to_have_count(1)
+    assert window.url == there
+    bookmark = window.context.new_page()
+    bookmark.goto(f"{read.url}#/?modality=ct&order=oldest&impression=<b>")
+    expect(_rows(bookmark)).to_have_count(1)
+    expect(_rows(bookmark)).to_contain_text("CT")
+    expect(bookmark.locator("#filter-impression")).to_have_value("")
+    expect(bookmark.locator("#filter-order")).to_have_value("oldest")
+    expect(bookmark.locator("th.time")).to_have_text("Arrived")
+    bookmark.get_by_role("button", name="Clear").click()
+    expect(_rows(bookmark)).to_have_count(2)
+    assert bookmark.url == f"{read.url}#/"
+    bookmark.close()
+
+
+def test_the_most_urgent_comes_first(read: Read, window: Page) -> None:
+    asked = {order: read.pacs.get(f"/ai/worklist?order={order}")["series"] for order in ("urgency", "oldest")}
+    ranks = {"positive": 0, "borderline": 1, "negative": 2}
+    urgent = [ranks[row["impression"]] for row in asked["urgency"]]
+    assert urgent == sorted(urgent)
+    window.goto(f"{read.url}#/?order=urgency")
+    expect(_rows(window).first.locator("a")).to_have_attribute(
+        "href", f"#/series/{asked['urgency'][0]['series']}"
+    )
+    expect(window.locator("th.score")).to_have_attribute("aria-sort", "descending")
 
 
 def test_the_slices_of_a_ct_and_what_was_marked(read: Read, window: Page) -> None:

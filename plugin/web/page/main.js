@@ -1,7 +1,8 @@
-// The page: its head, and which of its rooms is open. `#/`, `#/series/ID`, `#/study/ID`, `#/models`.
+// The page: its head, and which of its rooms is open. `#/?…`, `#/series/ID`, `#/study/ID`, `#/models`.
 
 import { ai, getJson } from "./api.js";
 import { fill, h } from "./dom.js";
+import { worklistAddress } from "./filters.js";
 import { openModels } from "./models.js";
 import { tell } from "./notice.js";
 import { openSeries } from "./series.js";
@@ -31,7 +32,7 @@ function remember(name, value) {
 }
 
 function room() {
-  const [, name, id] = /^#\/(\w*)\/?([0-9a-f-]*)$/.exec(location.hash || "#/") ?? [null, "none", ""];
+  const [, name, id] = /^#\/(\w*)\/?([0-9a-f-]*)(?:\?.*)?$/.exec(location.hash || "#/") ?? [null, "none", ""];
   return { name, id };
 }
 
@@ -50,8 +51,9 @@ async function open() {
 }
 
 function drawHead(current) {
-  const link = (name, address, words) =>
-    h("a", { href: address, "aria-current": current === name ? "page" : null }, words);
+  const link = (name, address, words, onclick) =>
+    h("a", { href: address, "aria-current": current === name ? "page" : null, onclick }, words);
+  const asFiltered = (event) => event.currentTarget.setAttribute("href", worklistAddress());
   const dark = root.dataset.theme === "dark";
   const languages = Object.entries(LANGUAGES).map(([code, name]) =>
     h("option", { value: code, selected: code === inUse() }, name),
@@ -64,7 +66,7 @@ function drawHead(current) {
     h(
       "nav",
       { "aria-label": t("page.menu") },
-      link("", "#/", t("page.worklist")),
+      link("", worklistAddress(), t("page.worklist"), asFiltered),
       link("models", "#/models", t("page.models")),
       h("a", { href: "../app/explorer.html" }, t("page.orthanc")),
     ),

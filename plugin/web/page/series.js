@@ -2,6 +2,7 @@
 
 import { ai, getJson, orthanc, postJson, repeat } from "./api.js";
 import { fill, fillIfNew, h } from "./dom.js";
+import { worklistAddress } from "./filters.js";
 import { tell } from "./notice.js";
 import { studiesOf } from "./patients.js";
 import { figure, slicesOf } from "./pictures.js";
@@ -27,7 +28,7 @@ export function openSeries(content, id) {
   };
   fill(
     content,
-    h("p", {}, h("a", { href: "#/" }, t("page.back"))),
+    h("p", {}, h("a", { href: worklistAddress() }, t("page.back"))),
     parts.head,
     h("div", { class: "series" }, parts.pictures, h("div", { class: "said" }, parts.found, parts.review, parts.rest)),
   );

@@ -2,6 +2,7 @@
 
 import { ai, getJson, repeat } from "./api.js";
 import { fill, fillIfNew, h } from "./dom.js";
+import { worklistAddress } from "./filters.js";
 import { tell } from "./notice.js";
 import { studiesOf } from "./patients.js";
 import { heading, table } from "./table.js";
@@ -31,7 +32,7 @@ export function openStudy(content, id) {
 
 function shown({ series, others }, studies, study) {
   return [
-    h("p", {}, h("a", { href: "#/" }, t("page.back"))),
+    h("p", {}, h("a", { href: worklistAddress() }, t("page.back"))),
     heading(study),
     series.length ? table(series.map(row), studies) : h("p", {}, t("list.none")),
     others.length > 0 &&

@@ -5,25 +5,43 @@ import { thumbnail } from "./pictures.js";
 import { PAST, scoreBar, verdict } from "./verdict.js";
 import { dicomDate, percent, person, remark, t, when } from "./words.js";
 
-/** Series as rows of a table. `studies`: what Orthanc tells of them. */
-export function table(series, studies) {
-  const names = ["picture", "time", "patient", "modality", "verdict", "score", "lungs"];
+// The column that each order of the worklist goes by, and which way.
+const SORTED = {
+  latest: ["time", "descending"],
+  newest: ["time", "descending"],
+  oldest: ["time", "ascending"],
+  urgency: ["score", "descending"],
+  state: ["verdict", "other"],
+};
+const COLUMNS = ["picture", "time", "patient", "modality", "verdict", "score", "lungs"];
+
+/** Series as rows of a table. `studies`: what Orthanc tells of them; `order`: of the worklist. */
+export function table(series, studies, order) {
+  const [sorted, direction] = SORTED[order] ?? [];
+  const arrival = order === "newest" || order === "oldest";
+  const head = COLUMNS.map((name) =>
+    h(
+      "th",
+      { scope: "col", class: name, "aria-sort": name === sorted && direction },
+      t(name === "time" && arrival ? "list.arrived" : `list.${name}`),
+    ),
+  );
   return h(
     "table",
     { class: "worklist" },
-    h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col", class: name }, t(`list.${name}`))))),
-    h("tbody", { onkeydown: walk }, series.map((one) => row(one, studies))),
+    h("thead", {}, h("tr", {}, head)),
+    h("tbody", { onkeydown: walk }, series.map((one) => row(one, studies, arrival))),
   );
 }
 
-function row(one, studies) {
+function row(one, studies, arrival) {
   return h(
     "tr",
     {},
     h("td", { class: "picture" }, thumbnail(one)),
-    h("td", { class: "time" }, when(one.updated_at)),
+    h("td", { class: "time" }, when(arrival ? one.noted_at : one.updated_at)),
     h("td", { class: "patient" }, patientLink(one.series, studies)),
-    h("td", { class: "modality" }, t(`modality.${one.modality}`)),
+    h("td", { class: "modality" }, t(`modality.${one.modality}`), one.station && h("span", { class: "quiet" }, one.station)),
     h("td", { class: "verdict" }, verdict(one), word(one), reason(one)),
     h("td", { class: "score" }, one.score && scoreBar(one.score)),
     h("td", { class: "lungs" }, one.percent && shares(one.percent)),

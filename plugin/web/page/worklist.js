@@ -1,19 +1,17 @@
-// The worklist: what is being read, what waits, and the series that have been read, the latest first.
+// The worklist: what is being read, what waits, and the series that have been read.
 
 import { ai, getJson, repeat } from "./api.js";
 import { fill, fillIfNew, h } from "./dom.js";
+import { filters, query, readAddress, wanted } from "./filters.js";
 import { tell } from "./notice.js";
 import { seriesOf, studiesOf } from "./patients.js";
 import { patientLink, table } from "./table.js";
 import { t, when } from "./words.js";
 
-const STATES = ["done", "rejected", "failed", "waiting"];
-const MODALITIES = ["xray", "ct"];
 const BUSY_SECONDS = 2;
 const IDLE_SECONDS = 10;
 
-// Kept while the page is open, so that a reader who comes back from a series finds the same place.
-const wanted = { text: "", state: "", modality: "", day: "" };
+// The ends of the pages before. Kept while the page is open: who comes back from a series finds the same place.
 let places = [];
 
 const SEARCH_LASTS = 30_000;
@@ -23,54 +21,24 @@ export function openWorklist(content) {
   const now = h("section", { class: "now", "aria-labelledby": "now" });
   const list = h("section", { "aria-labelledby": "series" });
   let busy = false;
-  const look = () => poll.now();
-  fill(content, h("h1", {}, t("page.worklist")), now, filters(look), list);
+  let timer = null;
+  if (readAddress(location.hash)) places = [];
+  const changed = (wait) => {
+    places = [];
+    clearTimeout(timer);
+    timer = setTimeout(() => poll.now(), wait);
+  };
+  fill(content, h("h1", {}, t("page.worklist")), now, filters(changed), list);
   const poll = repeat(
     async () => {
-      busy = await refresh(now, list, look);
+      busy = await refresh(now, list, () => poll.now());
     },
     () => (busy ? BUSY_SECONDS : IDLE_SECONDS),
   );
-  return poll.end;
-}
-
-function filters(look) {
-  let timer = null;
-  const change = (name) => (event) => {
-    wanted[name] = event.target.value;
-    places = [];
+  return () => {
     clearTimeout(timer);
-    timer = setTimeout(look, name === "text" ? 300 : 0);
+    poll.end();
   };
-  const select = (name, values, all) =>
-    h(
-      "select",
-      { id: `filter-${name}`, onchange: change(name) },
-      h("option", { value: "" }, all),
-      values.map((value) => h("option", { value, selected: wanted[name] === value }, t(`${name}.${value}`))),
-    );
-  const field = (name, input) => h("label", { for: `filter-${name}` }, t(`list.${name}`), input);
-  const input = (name, type) =>
-    h("input", { id: `filter-${name}`, type, value: wanted[name], oninput: change(name), autocomplete: "off" });
-  const form = h(
-    "form",
-    { class: "filters", "aria-label": t("list.filters"), onsubmit: (event) => event.preventDefault() },
-    field("text", input("text", "search")),
-    field("state", select("state", STATES, t("list.all"))),
-    field("modality", select("modality", MODALITIES, t("list.all"))),
-    field("day", input("day", "date")),
-    h("button", { type: "reset" }, t("list.clear")),
-  );
-  form.addEventListener("reset", (event) => {
-    event.preventDefault();
-    for (const name of Object.keys(wanted)) {
-      wanted[name] = "";
-      form.querySelector(`#filter-${name}`).value = "";
-    }
-    places = [];
-    look();
-  });
-  return form;
 }
 
 /** Ask for the page that is open and show what is new in it; whether anything is being read or waits. */
@@ -78,21 +46,14 @@ async function refresh(now, list, look) {
   let answer = null;
   let limited = null;
   try {
-    const query = new URLSearchParams();
+    const asked = query();
     if (wanted.text.trim()) {
       limited = await searched(wanted.text);
       if (limited === null) return false;
-      query.set("series", limited.series.join(","));
+      asked.set("series", limited.series.join(","));
     }
-    if (wanted.state) query.set("state", wanted.state);
-    if (wanted.modality) query.set("modality", wanted.modality);
-    if (wanted.day) {
-      const day = new Date(`${wanted.day}T00:00`);
-      query.set("from", day.getTime() / 1000);
-      query.set("to", new Date(day.getFullYear(), day.getMonth(), day.getDate() + 1).getTime() / 1000);
-    }
-    if (places.length) query.set("after", places.at(-1));
-    answer = await getJson(ai(`worklist?${query}`));
+    if (places.length) asked.set("after", places.at(-1));
+    answer = await getJson(ai(`worklist?${asked}`));
   } catch (error) {
     tell(t("page.unanswered", { why: error.message }), true);
     return false;
@@ -104,7 +65,7 @@ async function refresh(now, list, look) {
   const studies = await studiesOf(named);
   const who = named.map((one) => studies.get(one)?.ID);
   fillIfNew(now, [status.running, answer.waiting, status.counts, who], () => nowShown(answer, studies));
-  fillIfNew(list, [answer.series, answer.next, places.length, who], () => shown(answer, studies, look));
+  fillIfNew(list, [answer.series, answer.next, places.length, who, wanted.order], () => shown(answer, studies, look));
   return status.running.length > 0 || answer.waiting.length > 0;
 }
 
@@ -159,12 +120,12 @@ function shown({ series, next }, studies, look) {
   };
   return [
     h("h2", { id: "series" }, t("list.series")),
-    series.length === 0 ? h("p", { class: "quiet" }, t("list.none")) : table(series, studies),
+    series.length === 0 ? h("p", { class: "quiet" }, t("list.none")) : table(series, studies, wanted.order || "latest"),
     h(
       "div",
       { class: "pages" },
-      places.length > 0 && h("button", { type: "button", onclick: turn(() => places.pop()) }, t("list.newer")),
-      next !== null && h("button", { type: "button", onclick: turn(() => places.push(next)) }, t("list.older")),
+      places.length > 0 && h("button", { type: "button", onclick: turn(() => places.pop()) }, t("list.before")),
+      next !== null && h("button", { type: "button", onclick: turn(() => places.push(next)) }, t("list.after")),
     ),
   ];
 }
