@@ -10,20 +10,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from export import onnx_writer
-from export.data.cxr import CLASSES, folds, read_films
+from export.data.cxr import CLASSES, COVID, NON_COVID, SIIM, UNSURE, folds, read_films
 from export.measured import Measured
 from export.models import xray_measures, xray_shortcuts, xray_text
 from export.models.xray_data import XrayData
-from export.models.xray_samples import Reader
-from export.models.xray_training import Schedule, train_opacity
+from export.models.xray_samples import Reader, read_views
+from export.models.xray_training import OpacityTrainer, Schedule
 from export.networks.lite import MEAN, STD
-from export.networks.opacity import OpacityNetwork, b5, lite0
+from export.networks.opacity import OpacityNetwork, b5, lite
 from export.paths import ONNX_MODELS, runs_folder
 from plugin.domain.kinds import Modality
 from plugin.models.cards import Card, ModelOutput, OutputClass
@@ -31,21 +32,24 @@ from plugin.models.inputs import Equalise, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
 FOLDS = 5
+#: The share of opacity that a film teaches. Films that readers call indeterminate or atypical have
+#: opacities, less surely those of COVID-19.
+_SHARES = {COVID: 1.0, NON_COVID: 0.0, UNSURE: 0.65}
 
 
 @dataclass(frozen=True)
 class XrayModel:
     """An X-ray network and how it is trained.
 
-    ``stages`` follow each other. ``views``: how many pictures of each film are kept, the film as it is and
-    everyday variants, made once, seeded. ``folds``: the fifths for which a network is trained and measured.
+    ``views``: how many pictures of each film teach it, the film as it is and everyday variants, made once,
+    seeded. ``folds``: the fifths for which a network is trained and measured.
     """
 
     name: str
     architecture: str
     build: Callable[[tuple[int, int]], OpacityNetwork]
-    stages: tuple[Schedule, ...]
-    views: int = 4
+    schedule: Schedule
+    views: int = 8
     size: int = 256
     rank: int = 10
     folds: tuple[int, ...] = tuple(range(FOLDS))
@@ -67,37 +71,44 @@ class XrayModel:
         torch.manual_seed(0)
         return self.build((self.size, self.size)).eval()
 
-    def data(self) -> XrayData:
-        """The films with what the frozen part gives of them."""
+    def data(self, network: OpacityNetwork, out: int | None) -> XrayData:
+        """The films with what the first part of a trained network gives of them."""
         films = read_films()
-        reader = Reader(self.start().front, self.input, runs_folder(self.name))
-        return XrayData(films, folds(films, FOLDS), reader, self.views)
+        folder = runs_folder(f"{self.name}/{_name(out)}")
+        return XrayData(films, folds(films, FOLDS), Reader(network.front, self.input, folder))
 
     def train(self) -> None:
         """Train TRAIN, then PROD; those whose checkpoint is there are left out."""
-        runs: tuple[int | None, ...] = (*self.folds, None)
-        missing = [out for out in runs if not self._checkpoint(out).is_file()]
-        data = self.data() if missing else None
-        for out in missing:
-            assert data is not None
-            _log.info("%s: training %s", self.name, self._checkpoint(out).stem)
-            network = self._opacity(data, out)
+        for out in (*self.folds, None):
+            if self._checkpoint(out).is_file():
+                continue
+            _log.info("%s: training %s", self.name, _name(out))
+            network = self.taught(out)
+            data = self.data(network, out)
             network.reject = data.rejection(network, out)
             if out is None:
                 self._as_measured(network)
             else:
                 data.settle(network, out)
-            part = self._checkpoint(out).with_suffix(".part")
-            torch.save(network.state_dict(), part)
-            part.replace(self._checkpoint(out))
+            _store(network, self._checkpoint(out))
 
-    def _opacity(self, data: XrayData, out: int | None) -> OpacityNetwork:
-        chosen = np.flatnonzero(data.siim_fold != (-1 if out is None else out))
-        network = self.start()
-        for stage in self.stages:
-            network = train_opacity(
-                network, data.siim_views, data.target, chosen=chosen, schedule=stage, seed=0
-            )
+    def taught(self, out: int | None) -> OpacityNetwork:
+        """The network after learning the class without fold ``out``; goes on where it stood."""
+        kept, network = self._checkpoint(out).with_suffix(".taught.pt"), self.start()
+        if kept.is_file():
+            network.load_state_dict(torch.load(kept, weights_only=True))
+            return network
+        films = read_films()
+        fold = folds(films, FOLDS)[[film.source == SIIM for film in films]]
+        siim = [film for film in films if film.source == SIIM]
+        chosen = np.flatnonzero(fold != (-1 if out is None else out))
+        target = np.array([_SHARES[film.label] for film in siim], dtype=np.float32)
+        unfinished = self._checkpoint(out).with_suffix(".unfinished.pt")
+        trainer = OpacityTrainer(network, self.schedule, len(chosen), unfinished)
+        views = read_views(siim, self.views, self.input, runs_folder("xray-views"))
+        network = trainer.run(views, target, chosen=chosen, seed=0)
+        _store(network, kept)
+        unfinished.unlink()
         return network
 
     def _as_measured(self, network: OpacityNetwork) -> None:
@@ -107,7 +118,7 @@ class XrayModel:
             getattr(network, name).copy_(torch.stack([getattr(other, name) for other in others]).mean())
 
     def _checkpoint(self, out: int | None) -> Path:
-        return runs_folder(self.name) / ("prod.pt" if out is None else f"{out}.pt")
+        return runs_folder(self.name) / f"{_name(out)}.pt"
 
     def trained(self, out: int | None) -> OpacityNetwork:
         """TRAIN without fold ``out``, or PROD (None). Raises FileNotFoundError before training."""
@@ -117,11 +128,12 @@ class XrayModel:
 
     def evaluate(self) -> Measured:
         """Figures of the TRAIN networks source by source, and the shortcut checks."""
-        data, command = self.data(), f"./run export evaluate {self.name}"
+        command = f"./run export evaluate {self.name}"
         networks = {run: self.trained(run) for run in self.folds}
+        first = networks[self.folds[0]]
+        data = self.data(first, self.folds[0])
         answered = data.left_out(networks)
         limits = xray_measures.thresholds(answered)
-        first = networks[self.folds[0]]
         figures = [
             *xray_measures.class_figures(answered, limits, command),
             *xray_measures.calibration_figures(answered, command),
@@ -186,22 +198,29 @@ class XrayModel:
         return onnx_writer.write_card(card, folder)
 
 
-#: The new layers alone: ImageNet's weights stay as they are.
-_STAGES = (Schedule(epochs=2, rate=0.0, fresh=2e-3),)
+def _store(network: OpacityNetwork, path: Path) -> None:
+    part = path.with_suffix(".part")
+    torch.save(network.state_dict(), part)
+    part.replace(path)
+
+
+def _name(out: int | None) -> str:
+    return "prod" if out is None else str(out)
+
 
 MODELS = (
     XrayModel(
         name="xray-covid-lite0",
-        architecture="EfficientNet-Lite0 (ImageNet, frozen)",
-        build=lite0,
-        stages=_STAGES,
+        architecture="EfficientNet-Lite0 (ImageNet)",
+        build=partial(lite, 0),
+        schedule=Schedule(epochs=12, rate=3e-4, fresh=2e-3, norms=False),
         folds=(0,),
     ),
     XrayModel(
         name="xray-covid-b5",
-        architecture="EfficientNet-B5 as in Carmo et al. 2021 (grown from ImageNet's Lite2, frozen)",
+        architecture="EfficientNet-B5 as in Carmo et al. 2021 (grown from ImageNet's Lite2)",
         build=b5,
-        stages=_STAGES,
+        schedule=Schedule(epochs=8, rate=7e-4, fresh=2e-3, norms=True),
         rank=50,
         folds=(0,),
     ),

@@ -10,8 +10,7 @@ from scipy.special import expit
 from export.data.cxr import COVID, IEEE8023, NIH, NON_COVID, REJECTION, SIIM, UNSURE, Film, Picture
 from export.data.cxr_variants import SPOILED
 from export.models import xray_measures, xray_shortcuts
-from export.models.xray_samples import FILM, Inputs, Reader, to_reject, view
-from export.models.xray_training import (
+from export.models.xray_fits import (
     Answers,
     Array,
     answers,
@@ -20,35 +19,32 @@ from export.models.xray_training import (
     fit_rejection,
     refusal,
 )
+from export.models.xray_samples import FILM, Inputs, Reader, to_reject, view
 from export.networks.opacity import OpacityNetwork
 from plugin.models.cards import Figure
-
-#: Films of siim-covid19 that are read again with the lungs blacked out.
 from plugin.models.inputs import ModelInput
 
 #: Films of siim-covid19 that are read again with the lungs blacked out.
 _BLACKED_OUT = 300
-#: What films teach that readers call indeterminate or atypical: opacities, less surely those of COVID-19.
-_UNSURE_TARGET = 0.65
 #: How much each group weighs in the rejection, whatever its number of pictures.
 _REJECTION_WEIGHTS = {"frontal": 2.0, "reject": 0.5, "spoiled": 1.0}
 
 
 class XrayData:
-    """All films, their folds (n,), and what the frozen part of the network gave of them."""
+    """All films, their folds (n,), and what the first part of a trained network gave of them."""
 
-    def __init__(self, films: list[Film], fold: npt.NDArray[np.int64], reader: Reader, views: int) -> None:
+    def __init__(self, films: list[Film], fold: npt.NDArray[np.int64], reader: Reader) -> None:
         self.reader = reader
         self.siim = [film for film in films if film.source == SIIM]
         self.siim_fold = fold[[film.source == SIIM for film in films]]
-        self.siim_views = [reader.inputs(f"siim-{k}", view(self.siim, k)) for k in range(views)]
+        self.inputs = reader.inputs("siim", view(self.siim, 0))
         self.samples = [
             *view(self.siim, 0),
             *view([film for film in films if film.source != SIIM], 0),
             *to_reject(films),
         ]
         rest = reader.inputs("rest", self.samples[len(self.siim) :])
-        self._parts = (self.siim_views[0], rest)
+        self._parts = (self.inputs, rest)
         self._last: tuple[OpacityNetwork, Answers] | None = None
         by_film = dict(zip(films, fold.tolist(), strict=True))
         self.fold = np.array([by_film[sample.film] for sample in self.samples])
@@ -56,12 +52,6 @@ class XrayData:
         self.learns = np.isin(self.sources, (SIIM, IEEE8023, NIH)) | np.array(
             [sample.film.label == REJECTION for sample in self.samples]
         )
-
-    @property
-    def target(self) -> npt.NDArray[np.float32]:
-        """The share of opacity that each siim film teaches."""
-        share = {COVID: 1.0, NON_COVID: 0.0, UNSURE: _UNSURE_TARGET}
-        return np.array([share[film.label] for film in self.siim], dtype=np.float32)
 
     def answers(self, network: OpacityNetwork) -> Answers:
         """What the network says of all samples; kept until another is asked."""
@@ -98,7 +88,7 @@ class XrayData:
                 for f, film in zip(self.siim_fold, self.siim, strict=True)
             ]
         )
-        inputs = Inputs(self.siim_views[0].features[chosen], self.siim_views[0].masks[chosen])
+        inputs = Inputs(self.inputs.features[chosen], self.inputs.masks[chosen])
         found = answers(network, inputs.features)
         labels = np.array([self.siim[place].label for place in chosen])
         sure = labels != UNSURE
@@ -126,14 +116,14 @@ class XrayData:
 
     def places(self, networks: dict[int, OpacityNetwork], command: str) -> list[Figure]:
         """Where: the attention of the left-out siim films against the boxes."""
-        evidence = np.zeros(self.siim_views[0].masks.shape, np.float32)
+        evidence = np.zeros(self.inputs.masks.shape, np.float32)
         for run, network in networks.items():
             own = np.flatnonzero(self.siim_fold == run)
-            found = answers(network, self.siim_views[0].features[own])
+            found = answers(network, self.inputs.features[own])
             evidence[own] = found.places - float(network.floor)
         chosen = np.isin(self.siim_fold, list(networks))
         films = [film for film, wanted in zip(self.siim, chosen, strict=True) if wanted]
-        masks = self.siim_views[0].masks[chosen]
+        masks = self.inputs.masks[chosen]
         return xray_measures.place_figures(films, evidence[chosen], masks, command)
 
     def unseen_rejection(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,51 @@ class Inputs:
     masks: npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Views:
+    """Several pictures of each of n films, as a network reads them but for its normalisation.
+
+    ``pictures`` are uint8 (views, n, H, W), ``masks`` uint8 (views, n, h, w) as those of Inputs.
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+
+
+def read_views(films: list[Film], count: int, spec: ModelInput, folder: Path) -> Views:
+    """The films as they are and ``count`` - 1 everyday variants of each; kept in ``folder``."""
+    samples = [sample for number in range(count) for sample in view(films, number)]
+    size = spec.shape[2]
+    path = folder / f"views-{size}-{key_of(samples)}.npy"
+    masks = path.with_suffix(".masks.npy")
+    if not path.is_file():
+        _log.info("making %d views of %d films", count, len(films))
+        part = path.with_suffix(".part.npy")
+        pictures = np.lib.format.open_memmap(part, "w+", np.uint8, (count * len(films), size, size))
+        places = np.zeros((len(pictures), size // PLACE, size // PLACE), np.uint8)
+        with ProcessPoolExecutor() as workers:
+            for place, found in enumerate(workers.map(partial(_seen, spec), samples, chunksize=64)):
+                pictures[place], places[place] = found
+        pictures.flush()
+        np.save(masks, places)
+        part.replace(path)
+    shape = (count, len(films))
+    kept, places = np.load(path), np.load(masks)
+    return Views(kept.reshape(*shape, *kept.shape[1:]), places.reshape(*shape, *places.shape[1:]))
+
+
+def _seen(spec: ModelInput, sample: Sample) -> tuple[Picture, Picture]:
+    picture, mask = sample.picture(spec.shape[2])
+    values = prepare(spec, picture)[0] * spec.std[0] + spec.mean[0]
+    return np.rint(values.clip(0, 1) * 255).astype(np.uint8), shares(mask)
+
+
+def shares(mask: Picture) -> Picture:
+    """A mask (H, W), 255 inside, as the share of each place of the map that is inside, 255 for all of it."""
+    rows, columns = mask.shape
+    return mask.reshape(rows // PLACE, PLACE, columns // PLACE, PLACE).mean(axis=(1, 3)).astype(np.uint8)
+
+
 def view(films: list[Film], number: int) -> list[Sample]:
     """The films as they are (0), or everyday variants of them, others for each ``number``."""
     if number == 0:
@@ -111,10 +158,8 @@ class Reader:
         return np.asarray(answer, dtype=np.float16)
 
     def _read(self, sample: Sample) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8]]:
-        size = self.spec.shape[2]
-        picture, mask = sample.picture(size)
-        places = mask.reshape(size // PLACE, PLACE, size // PLACE, PLACE).mean(axis=(1, 3))
-        return self.features(picture), places.astype(np.uint8)
+        picture, mask = sample.picture(self.spec.shape[2])
+        return self.features(picture), shares(mask)
 
     def inputs(self, name: str, samples: list[Sample]) -> Inputs:
         """The answers of all ``samples``; those of the same ``name`` and samples are read if they are there.

@@ -1,107 +1,44 @@
-"""Training of the X-ray networks: opacities from one collection with both classes, rejection from all."""
+"""Training of the X-ray networks: opacities from one collection that has both classes; on CPU or GPU."""
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from export.models.xray_samples import Inputs
+from export.models.xray_samples import Views
+from export.networks.lite import MEAN, STD
 from export.networks.opacity import OpacityNetwork
 
 _log = logging.getLogger(__name__)
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-_LOG_EVERY = 40
-_BATCH = 64
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained, but for its front.
+    """How a network is trained.
 
-    ``rate`` is that of ImageNet's weights, 0 for none, ``fresh`` that of the new layers. ``boxes`` weighs the
-    map's loss. ``average``: decay of the running average of the weights, which is what stays.
+    ``rate`` is that of ImageNet's weights, ``fresh`` that of the new layers. ``norms``: whether the
+    normalisations of ImageNet's layers follow the films, or stay as they are. ``boxes`` weighs the map's
+    loss. ``average``: decay of the running average of the weights, which is what stays.
     """
 
     epochs: int
     rate: float
     fresh: float
-    batch: int = 32
+    norms: bool
+    batch: int = 64
     weight_decay: float = 2e-2
     smoothing: float = 0.05
     boxes: float = 1.0
-    average: float = 0.99
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a network says of n samples: ``film`` (n,) is the film's logit, not calibrated.
-
-    ``places`` (n, h, w) are the map's logits; ``pooled`` (n, channels) is what the rejection reads.
-    """
-
-    film: Array
-    places: npt.NDArray[np.float32]
-    pooled: npt.NDArray[np.float32]
-
-
-class _Read(nn.Module):
-    """All that a network says of what its front gave."""
-
-    def __init__(self, network: OpacityNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
-        """(N, channels, h, w) to the film's logit, the map and the pooled features."""
-        return self.network.read(features)
-
-
-def answers(network: OpacityNetwork, features: npt.NDArray[np.float16]) -> Answers:
-    """What the network says where its front gave ``features`` (n, channels, h, w); by ONNX Runtime."""
-    example = torch.zeros((2, *features.shape[1:]))
-    batch = torch.export.Dim("batch", max=_BATCH)
-    program = torch.onnx.export(
-        _Read(network).eval(), (example,), dynamo=True, verbose=False, dynamic_shapes={"features": {0: batch}}
-    )
-    assert program is not None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(
-        program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-    parts = [
-        session.run(None, {name: np.asarray(features[start : start + _BATCH], np.float32)})
-        for start in range(0, len(features), _BATCH)
-    ]
-    film, places, pooled = (np.concatenate(found) for found in zip(*parts, strict=True))
-    return Answers(film.astype(np.float64), places, pooled)
-
-
-def refusal(layer: nn.Linear, pooled: npt.NDArray[np.float32]) -> Array:
-    """The probability (n,) that a picture is not to be read, from pooled features (n, channels)."""
-    with torch.inference_mode():
-        logits = layer(torch.from_numpy(pooled))[:, 0].numpy()
-    return np.asarray(expit(logits.astype(np.float64)))
-
-
-def _tensor(features: npt.NDArray[np.float16]) -> Tensor:
-    return torch.from_numpy(np.asarray(features, np.float32)).contiguous(memory_format=torch.channels_last)
+    average: float = 0.995
 
 
 def loss_of(
@@ -121,96 +58,157 @@ def loss_of(
     return whole + boxes * ((each * told).mean() + 0.5 * (1 - dice))
 
 
-def train_opacity(
-    start: OpacityNetwork,
-    views: Sequence[Inputs],
-    target: npt.NDArray[np.float32],
-    *,
-    chosen: npt.NDArray[np.int64],
-    schedule: Schedule,
-    seed: int,
-) -> OpacityNetwork:
-    """A trained copy of ``start``, ready to infer.
+class OpacityTrainer:
+    """A network in training with its running average; goes on from its checkpoint, epoch by epoch.
 
-    Each of the ``chosen`` films is seen once an epoch, in one of the ``views`` by chance.
+    Parameters
+    ----------
+    network
+        Begun as ImageNet left it. Its ``reject`` layer is not trained here.
+    films
+        How many films are seen in an epoch.
     """
-    torch.manual_seed(seed)
-    draw = np.random.default_rng(seed)
-    network = copy.deepcopy(start).to(memory_format=torch.channels_last).train()
-    network.front.requires_grad_(requires_grad=False)
-    for part in (network.back, network.head):
-        part.requires_grad_(requires_grad=schedule.rate > 0).train(mode=schedule.rate > 0)
-    steps = schedule.epochs * (len(chosen) // schedule.batch)
-    optimiser, decay = _optimiser(network, schedule, steps)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
-    positive = float(target[chosen].sum())
-    negative = positive / (len(chosen) - positive)
-    begun, losses = time.monotonic(), []
-    for _epoch in range(schedule.epochs):
-        order = draw.permutation(chosen)
-        for number in range(len(chosen) // schedule.batch):
-            batch = order[number * schedule.batch : (number + 1) * schedule.batch]
-            seen = [views[index] for index in draw.integers(0, len(views), len(batch))]
-            pairs = list(zip(seen, batch, strict=True))
-            film, places, _ = network.read(_tensor(np.stack([v.features[place] for v, place in pairs])))
-            masks = torch.from_numpy(np.stack([v.masks[place] for v, place in pairs])).float() / 255
-            wanted = torch.from_numpy(target[batch])
-            wanted = wanted * (1 - schedule.smoothing) + schedule.smoothing / 2
-            loss = loss_of(film, places, wanted, masks, negative=negative, boxes=schedule.boxes)
-            optimiser.zero_grad()
+
+    def __init__(self, network: OpacityNetwork, schedule: Schedule, films: int, checkpoint: Path) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.schedule, self.checkpoint, self.epoch = schedule, checkpoint, 0
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True
+        )
+        steps = schedule.epochs * (films // schedule.batch)
+        self.optimiser, self.decay = _optimiser(self.network, schedule, steps)
+        if checkpoint.is_file():
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.epoch = state["epoch"]
+            _log.info("%s: going on after %d of %d epochs", checkpoint, self.epoch, schedule.epochs)
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer | torch.optim.lr_scheduler.LRScheduler]:
+        return {
+            "network": self.network,
+            "average": self.average,
+            "optimiser": self.optimiser,
+            "decay": self.decay,
+        }
+
+    def _save(self) -> None:
+        part = self.checkpoint.with_suffix(".part")
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save({**states, "epoch": self.epoch}, part)
+        part.replace(self.checkpoint)
+
+    def run(
+        self,
+        views: Views,
+        target: npt.NDArray[np.float32],
+        *,
+        chosen: npt.NDArray[np.int64],
+        seed: int,
+    ) -> OpacityNetwork:
+        """Train to the end of the schedule; the averaged network, on the CPU, ready to infer.
+
+        Each of the ``chosen`` films is seen once an epoch, in one of the views by chance. ``target`` (n,) is
+        the share of opacity that each film teaches.
+        """
+        lesson = _Lesson.of(views, target, chosen, self.device)
+        begun = time.monotonic()
+        while self.epoch < self.schedule.epochs:
+            torch.manual_seed(seed * 1000 + self.epoch)
+            loss = self._one_epoch(lesson, np.random.default_rng((seed, self.epoch)))
+            self.epoch += 1
+            self._save()
+            told = f"{self.checkpoint.stem}: epoch {self.epoch} of {self.schedule.epochs}"
+            _log.info("%s, loss %.3f, %.0f s", told, loss, time.monotonic() - begun)
+        trained: OpacityNetwork = self.average.module
+        return trained.cpu().eval()
+
+    def _one_epoch(self, lesson: _Lesson, draw: np.random.Generator) -> float:
+        """All films of the lesson once; the mean loss."""
+        settings, total = self.schedule, torch.zeros((), device=self.device)
+        self._to_train()
+        order = draw.permutation(lesson.chosen)
+        count = len(order) // settings.batch
+        for number in range(count):
+            films = order[number * settings.batch : (number + 1) * settings.batch]
+            view = draw.integers(0, len(lesson.pictures), len(films))
+            place = tuple(torch.from_numpy(part).to(self.device) for part in (view, films))
+            image = normalised(lesson.pictures[place])
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+                film, places, _ = self.network.read(self.network.front(image))
+            loss = loss_of(
+                film.float(),
+                places.float(),
+                lesson.target[place[1]] * (1 - settings.smoothing) + settings.smoothing / 2,
+                lesson.masks[place].float() / 255,
+                negative=lesson.negative,
+                boxes=settings.boxes,
+            )
+            self.optimiser.zero_grad()
             loss.backward()
-            optimiser.step()
-            decay.step()
-            average.update_parameters(network)
-            losses.append(loss.item())
-            if len(losses) % _LOG_EVERY == 0:
-                left = (time.monotonic() - begun) / len(losses) * (steps - len(losses))
-                recent = float(np.mean(losses[-_LOG_EVERY:]))
-                _log.info("step %d of %d: loss %.3f, %.0f s left", len(losses), steps, recent, left)
-    trained: OpacityNetwork = average.module
-    return trained.eval()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimiser.step()
+            self.decay.step()
+            self.average.update_parameters(self.network)
+            total += loss.detach()
+        return float(total) / count
+
+    def _to_train(self) -> None:
+        self.network.train()
+        if not self.schedule.norms:
+            for part in _pretrained(self.network):
+                part.eval()
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What is seen in an epoch: pictures (views, n, H, W), masks (views, n, h, w), target (n,).
+
+    ``chosen``: the films among the n that teach; ``negative`` weighs those without opacities.
+    """
+
+    pictures: Tensor
+    masks: Tensor
+    target: Tensor
+    chosen: npt.NDArray[np.int64]
+    negative: float
+
+    @classmethod
+    def of(
+        cls,
+        views: Views,
+        target: npt.NDArray[np.float32],
+        chosen: npt.NDArray[np.int64],
+        device: torch.device,
+    ) -> _Lesson:
+        positive = float(target[chosen].sum())
+        return cls(
+            torch.from_numpy(views.pictures).to(device),
+            torch.from_numpy(views.masks).to(device),
+            torch.from_numpy(target).to(device),
+            chosen,
+            positive / (len(chosen) - positive),
+        )
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """Bytes (n, H, W) as a network's input (n, 3, H, W)."""
+    values = (pictures.float() / 255 - MEAN[0]) / STD[0]
+    return values[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _pretrained(network: OpacityNetwork) -> tuple[nn.Module, ...]:
+    return network.front, network.back, network.head
 
 
 def _optimiser(
     network: OpacityNetwork, schedule: Schedule, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    old = [*network.back.parameters(), *network.head.parameters()]
-    known = {id(parameter) for parameter in [*old, *network.front.parameters(), *network.reject.parameters()]}
+    old = [parameter for part in _pretrained(network) for parameter in part.parameters()]
+    known = {id(parameter) for parameter in [*old, *network.reject.parameters()]}
     new = [parameter for parameter in network.parameters() if id(parameter) not in known]
-    groups = [{"params": new, "lr": schedule.fresh}]
-    if schedule.rate > 0:
-        groups.append({"params": old, "lr": schedule.rate})
+    groups = [{"params": new, "lr": schedule.fresh}, {"params": old, "lr": schedule.rate}]
     optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
-    rates = [group["lr"] for group in groups]
+    rates = [schedule.fresh, schedule.rate]
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps, pct_start=0.15)
-
-
-def fit_rejection(
-    pooled: npt.NDArray[np.float32], rejected: Mask, weights: Array, regularisation: float = 1e-2
-) -> nn.Linear:
-    """A logistic regression on the pooled features (n, channels) as a layer; ``weights`` (n,)."""
-    scaler = StandardScaler().fit(pooled)
-    regression = LogisticRegression(C=regularisation, max_iter=300)
-    regression.fit(scaler.transform(pooled).astype(np.float32), rejected, sample_weight=weights)
-    slope = regression.coef_ / scaler.scale_
-    layer = nn.Linear(pooled.shape[1], 1)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(slope))
-        layer.bias.copy_(torch.from_numpy(regression.intercept_ - slope @ scaler.mean_))
-    return layer
-
-
-def fit_calibration(film: Array, opacity: Mask) -> tuple[float, float]:
-    """Scale and offset that make ``film`` (n,) the logit of ``opacity`` at equal numbers with and without."""
-    regression = LogisticRegression(C=1e6, class_weight="balanced").fit(film[:, None], opacity)
-    return float(regression.coef_[0, 0]), float(regression.intercept_[0])
-
-
-def fit_floor(places: npt.NDArray[np.float32], masks: npt.NDArray[np.uint8]) -> float:
-    """The logit of the map (n, h, w) above which places fit the boxes best (mean Dice over films)."""
-    boxes = masks > 127
-    candidates = np.arange(-3.0, 1.01, 0.1)
-    both = [2 * ((places > c) & boxes).sum(axis=(1, 2)) for c in candidates]
-    total = [(places > c).sum(axis=(1, 2)) + boxes.sum(axis=(1, 2)) for c in candidates]
-    dice = [float((b / t).mean()) for b, t in zip(both, total, strict=True)]
-    return round(float(candidates[int(np.argmax(dice))]), 2)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from export.networks.lite import FEATURES, LiteTrunk
+from export.networks.lite import FEATURES, LiteTrunk, Variant
 from export.networks.published import EfficientNetTrunk
 
-#: How many blocks of Lite0 lie before /32, and the channels of the last of them and of the last of all.
-_LITE_FRONT, _LITE_CHANNELS = 11, (112, 320)
+#: How many blocks of Lite0 and Lite2 lie before /32; the channels of the last of them and of the last of all.
+_LITE: dict[Variant, tuple[int, tuple[int, int]]] = {0: (11, (112, 320)), 2: (15, (120, 352))}
 #: The same of B5, in stages.
 _B5_FRONT, _B5_CHANNELS = 5, (176, 512)
 _WIDTH = 128
@@ -95,15 +95,16 @@ class OpacityNetwork(nn.Module):
         return torch.stack([*pair, reject], dim=1), (places - self.floor)[:, None]
 
 
-def lite0(size: tuple[int, int]) -> OpacityNetwork:
-    """Begun as ImageNet's EfficientNet-Lite0, for pictures of ``size`` (rows, columns), multiples of 32."""
-    lite = LiteTrunk(0, size).eval()
-    blocks = list(lite.blocks)
+def lite(variant: Variant, size: tuple[int, int]) -> OpacityNetwork:
+    """Begun as ImageNet's EfficientNet-Lite 0 or 2, for pictures of ``size``, multiples of 32."""
+    trunk = LiteTrunk(variant, size).eval()
+    blocks = list(trunk.blocks)
+    first, channels = _LITE[variant]
     return OpacityNetwork(
-        nn.Sequential(lite.stem, *blocks[:_LITE_FRONT]),
-        nn.Sequential(*[_folded(block) for block in blocks[_LITE_FRONT:]]),
-        nn.Sequential(fuse_conv_bn_eval(lite.head[0], lite.head[1]), nn.ReLU6()),
-        (*_LITE_CHANNELS, FEATURES),
+        nn.Sequential(trunk.stem, *blocks[:first]),
+        nn.Sequential(*[_folded(block) for block in blocks[first:]]),
+        nn.Sequential(fuse_conv_bn_eval(trunk.head[0], trunk.head[1]), nn.ReLU6()),
+        (*channels, FEATURES),
     )
 
 
