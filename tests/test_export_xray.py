@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ import torch
 from scipy.special import expit, softmax
 
 from export.data.cxr import COVID, IEEE8023, NON_COVID, REJECTION, SIIM, UNSURE, Film
-from export.models import xray_measures, xray_samples, xray_training
+from export.models import xray_fits, xray_measures, xray_samples, xray_training
 from export.models.xray_samples import Sample
 from export.networks.lite import MEAN, STD
-from export.networks.opacity import OpacityNetwork, b5, lite0
+from export.networks.opacity import OpacityNetwork, b5, lite
 from plugin.models.inputs import Equalise, ModelInput, Resize
 from plugin.models.network import prepare
 
@@ -42,7 +43,7 @@ def _film(path: Path, label: int = COVID, source: str = SIIM, patient: str = "p"
 @pytest.fixture
 def network() -> OpacityNetwork:
     torch.manual_seed(0)
-    return lite0((SIZE, SIZE)).eval()
+    return lite(0, (SIZE, SIZE)).eval()
 
 
 @pytest.fixture
@@ -74,12 +75,12 @@ def test_what_was_kept_gives_the_networks_own_answer(
 ) -> None:
     torch.nn.init.normal_(network.whole.weight)
     kept = reader.inputs("siim", xray_samples.view(films[:4], 0))
-    found = xray_training.answers(network, kept.features)
+    found = xray_fits.answers(network, kept.features)
     pictures = [np.asarray(Image.open(film.path)) for film in films[:4]]
     with torch.inference_mode():
         logits, attention = network(torch.from_numpy(np.stack([prepare(SPEC, p) for p in pictures])))
     whole = torch.softmax(logits, dim=1)[:, COVID].numpy()
-    accepted = 1 - xray_training.refusal(network.reject, found.pooled)
+    accepted = 1 - xray_fits.refusal(network.reject, found.pooled)
     np.testing.assert_allclose(expit(found.film) * accepted, whole, atol=0.02)
     np.testing.assert_allclose(found.places, attention[:, 0].numpy(), atol=0.02)
 
@@ -118,27 +119,91 @@ def test_the_published_network_has_the_same_outputs() -> None:
     assert attention.shape == (1, 1, SIZE // 16, SIZE // 16)
 
 
+def _views(films: list[Film], folder: Path) -> xray_samples.Views:
+    return xray_samples.read_views(films, 2, SPEC, folder)
+
+
+def _target(films: list[Film]) -> np.ndarray:
+    return np.array([film.label == COVID for film in films], dtype=np.float32)
+
+
+def test_views_are_what_the_plugin_reads_and_made_once(films: list[Film], tmp_path: Path) -> None:
+    made = _views(films[:3], tmp_path)
+    assert made.pictures.shape == (2, 3, SIZE, SIZE)
+    assert made.masks.shape == (2, 3, SIZE // 16, SIZE // 16)
+    for place, film in enumerate(films[:3]):
+        read = xray_training.normalised(torch.from_numpy(made.pictures[0, place : place + 1]))[0].numpy()
+        np.testing.assert_allclose(read, prepare(SPEC, np.asarray(Image.open(film.path))), atol=0.005)
+    assert not np.array_equal(made.pictures[0], made.pictures[1])
+    for film in films[:3]:
+        film.path.unlink()
+    again = _views(films[:3], tmp_path)
+    assert np.array_equal(made.pictures, again.pictures)
+    assert np.array_equal(made.masks, again.masks)
+
+
 def test_training_finds_the_squares_and_where_they_are(
-    network: OpacityNetwork, films: list[Film], reader: xray_samples.Reader
+    network: OpacityNetwork, films: list[Film], tmp_path: Path
 ) -> None:
-    inputs = reader.inputs("siim", xray_samples.view(films, 0))
-    target = np.array([film.label == COVID for film in films], dtype=np.float32)
-    learn, left_out = np.arange(32), np.arange(32, 40)
+    views, target, learn = _views(films, tmp_path), _target(films), np.arange(32)
     front = [parameter.clone() for parameter in network.front.parameters()]
-    back = [parameter.clone() for parameter in network.back.parameters()]
-    first = xray_training.Schedule(epochs=15, batch=8, rate=0.0, fresh=5e-3, average=0.9)
-    trained = xray_training.train_opacity(network, [inputs], target, chosen=learn, schedule=first, seed=0)
-    assert all(torch.equal(old, new) for old, new in zip(back, trained.back.parameters(), strict=True))
-    then = xray_training.Schedule(epochs=5, batch=8, rate=3e-4, fresh=2e-3, average=0.9)
-    trained = xray_training.train_opacity(trained, [inputs], target, chosen=learn, schedule=then, seed=0)
-    assert all(torch.equal(old, new) for old, new in zip(front, trained.front.parameters(), strict=True))
-    assert any(not torch.equal(old, new) for old, new in zip(back, trained.back.parameters(), strict=True))
-    found = xray_training.answers(trained, inputs.features[left_out])
-    with_square = target[left_out] == 1
-    assert found.film[with_square].min() > found.film[~with_square].max()
+    reject = network.reject.weight.clone()
+    schedule = xray_training.Schedule(epochs=7, batch=8, rate=1e-3, fresh=1e-2, norms=False, average=0.8)
+    trainer = xray_training.OpacityTrainer(network, schedule, len(learn), tmp_path / "unfinished.pt")
+    trained = trainer.run(views, target, chosen=learn, seed=0)
+    assert any(not torch.equal(old, new) for old, new in zip(front, trained.front.parameters(), strict=True))
+    assert torch.equal(reject, trained.reject.weight)
+    left_out = range(32, 40)
+    image = xray_training.normalised(torch.from_numpy(views.pictures[0, 32:]))
+    with torch.inference_mode():
+        film, places, _ = trained.read(trained.front(image))
+    with_square = torch.from_numpy(target[left_out] == 1)
+    assert film[with_square].min() > film[~with_square].max()
     for place in np.flatnonzero(with_square):
-        top = np.unravel_index(found.places[place].argmax(), found.places[place].shape)
-        assert inputs.masks[left_out[place]][top] > 127
+        top = np.unravel_index(int(places[place].argmax()), places[place].shape)
+        assert views.masks[0, left_out[place]][top] > 127
+
+
+def test_a_training_that_was_cut_off_goes_on_to_the_same_network(
+    films: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views, target, learn = _views(films, tmp_path), _target(films), np.arange(16)
+    schedule = xray_training.Schedule(epochs=3, batch=8, rate=3e-4, fresh=5e-3, norms=True)
+
+    def begun(checkpoint: str) -> xray_training.OpacityTrainer:
+        torch.manual_seed(0)
+        start = lite(0, (SIZE, SIZE))
+        return xray_training.OpacityTrainer(start, schedule, len(learn), tmp_path / checkpoint)
+
+    whole = begun("whole.pt").run(views, target, chosen=learn, seed=1)
+    one_epoch = xray_training.OpacityTrainer._one_epoch
+
+    def cut_off(trainer: xray_training.OpacityTrainer, *arguments: Any) -> float:
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+        return one_epoch(trainer, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(xray_training.OpacityTrainer, "_one_epoch", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            begun("cut.pt").run(views, target, chosen=learn, seed=1)
+    again = begun("cut.pt")
+    assert again.epoch == 2
+    resumed = again.run(views, target, chosen=learn, seed=1)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_normalisations_of_imagenet_stay_where_they_shall(
+    network: OpacityNetwork, films: list[Film], tmp_path: Path
+) -> None:
+    views, target = _views(films[:16], tmp_path), _target(films[:16])
+    before = network.front[0][1].running_mean.clone()
+    for norms, stays in ((False, True), (True, False)):
+        schedule = xray_training.Schedule(epochs=1, batch=8, rate=1e-4, fresh=1e-3, norms=norms, average=0.5)
+        trainer = xray_training.OpacityTrainer(network, schedule, 16, tmp_path / f"{norms}.pt")
+        trained = trainer.run(views, target, chosen=np.arange(16), seed=0)
+        assert torch.equal(before, trained.front[0][1].running_mean) is stays
 
 
 def test_a_film_with_opacities_and_no_box_tells_nothing_of_where() -> None:
@@ -156,7 +221,7 @@ def test_rejection_weighs_its_samples() -> None:
     values = (refused[:, None] + draw.normal(0, 1, (400, 3))).astype(np.float32)
     rates = []
     for weight in (0.1, 10.0):
-        layer = xray_training.fit_rejection(values, refused, np.where(refused, weight, 1.0))
+        layer = xray_fits.fit_rejection(values, refused, np.where(refused, weight, 1.0))
         with torch.inference_mode():
             rates.append(float((layer(torch.from_numpy(values))[:, 0] > 0).float().mean()))
     assert rates[0] < 0.5 < rates[1]
@@ -166,7 +231,7 @@ def test_calibration_gives_the_probability_at_equal_numbers() -> None:
     draw = np.random.default_rng(0)
     opacity = np.arange(4000) % 4 == 0
     film = 3 * (draw.normal(0, 1, 4000) + np.where(opacity, 1.0, -1.0)) + 5
-    scale, offset = xray_training.fit_calibration(film, opacity)
+    scale, offset = xray_fits.fit_calibration(film, opacity)
     # Two normal distributions two deviations apart: the logit of the posterior is twice the value.
     assert scale == pytest.approx(2 / 3, rel=0.1)
     assert -offset / scale == pytest.approx(5, abs=0.3)
@@ -176,7 +241,7 @@ def test_the_floor_of_the_map_fits_the_boxes() -> None:
     masks = np.zeros((2, 4, 4), np.uint8)
     masks[:, :2, :2] = 255
     places = np.where(masks > 0, -0.4, -1.6).astype(np.float32)
-    assert -1.6 <= xray_training.fit_floor(places, masks) < -0.4
+    assert -1.6 <= xray_fits.fit_floor(places, masks) < -0.4
 
 
 def _answered(labels: list[int], covid: list[float], source: str = SIIM) -> xray_measures.Answered:
