@@ -3,6 +3,7 @@
 ``python -m export publish`` puts them into a channel for hospitals (see ``export.publish``).
 ``python -m export compare`` trains several networks of one task alike, for a table (see
 ``export.compare.command``).
+``python -m export burst`` lets a GPU that is there for minutes do the volumetric trainings.
 ``python -m export corrections`` makes training cases of what physicians said of results (see
 ``export.corrections.collect``).
 """
@@ -15,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from export import publish
+from export import burst, publish
 from export.compare import command as compare
 from export.corrections import collect
 from export.measured import read_measured, table, write_measured
@@ -34,6 +35,13 @@ _log = logging.getLogger("export")
 #: Files with tables between marks.
 _TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "figures.md")
 _MARKS = re.compile(r"(<!-- ([a-z -]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+#: Commands with options of their own.
+_OTHERS = {
+    "publish": publish.main,
+    "corrections": collect.main,
+    "compare": compare.main,
+    "burst": burst.main,
+}
 #: How many figures of a model, the first of its card, tell most of it.
 _HEADLINES = 3
 
@@ -79,8 +87,7 @@ def _ships(folder: Path) -> bool:
 
 def main() -> None:
     """The command line. Exits with 2 where a model is unknown."""
-    others = {"publish": publish.main, "corrections": collect.main, "compare": compare.main}
-    if (other := others.get((sys.argv[1:] or [""])[0])) is not None:
+    if sys.argv[1:2] and (other := _OTHERS.get(sys.argv[1])) is not None:
         other(sys.argv[2:])
         return
     known = models()

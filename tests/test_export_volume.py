@@ -108,7 +108,7 @@ class _Small(nn.Module):
 
 def test_training_goes_on_where_it_was_and_learns(tmp_path: Path) -> None:
     sampler = PatchSampler([_stored("a", "coronacases")], PATCH, 3)
-    plan = replace(MODEL.plan, steps=30, rate=0.1, warmup=2, save_every=10)
+    plan = replace(MODEL.plan, steps=30, rate=0.1, warmup=2)
     torch.manual_seed(0)
     trainer = ct_volume.VolumeTrainer(_Small(), plan, 0.25, 0.35, tmp_path / "a.pt")
     begun = trainer.learn(sampler.batch(0, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +51,7 @@ class Stored:
 
 def load_stored(name: str, *, spacing: Triple, margin: float, low: float, high: float) -> Stored:
     """A chest volume in the window [low, high] HU, made as the plugin makes it; cached."""
-    size = "x".join(f"{step:g}" for step in spacing)
-    cache = runs_folder("ct-cache") / f"{name}-volume-{size}-{margin:g}-{low:.0f}-{high:.0f}.npz"
+    cache = cache_of(name, spacing=spacing, margin=margin, low=low, high=high)
     if not cache.exists():
         volume = load_volume(name)
         lattice = lattice_of(volume, volume.lung, spacing=spacing, margin=margin)
@@ -60,6 +60,12 @@ def load_stored(name: str, *, spacing: Triple, margin: float, low: float, high: 
         np.savez_compressed(cache, image=_bytes(image), lesion=_bytes(lesion), lung=_bytes(lung))
     with np.load(cache) as stored:
         return Stored(name, kind_of(name), stored["image"], stored["lesion"], stored["lung"])
+
+
+def cache_of(name: str, *, spacing: Triple, margin: float, low: float, high: float) -> Path:
+    """Where the layers of such a volume are kept: image, lesion and lung of ``Stored``."""
+    size = "x".join(f"{step:g}" for step in spacing)
+    return runs_folder("ct-cache") / f"{name}-volume-{size}-{margin:g}-{low:.0f}-{high:.0f}.npz"
 
 
 def kind_of(name: str) -> str:

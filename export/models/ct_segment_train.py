@@ -19,6 +19,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from export.data.ct_segment import Batch
 
 _log = logging.getLogger(__name__)
+#: How often a training that goes on is saved and told of.
+_SAVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class Plan:
     warmup: int = 100
     weight_decay: float = 1e-3
     average: float = 0.995
-    save_every: int = 25
 
 
 class Loss(nn.Module):
@@ -155,16 +156,17 @@ class Trainer:
         self.seconds = seconds
         before, begun, first = self.spent, time.monotonic(), self.step
         losses: list[Tensor] = []
+        saved = begun
         while not self.finished:
             losses.append(self.learn(sampler.batch(self.step, self.plan.batch)))
-            self.spent = before + time.monotonic() - begun
+            now = time.monotonic()
+            self.spent = before + now - begun
             self.finished = self.step >= self.plan.steps or self.spent >= seconds
-            if self.step % self.plan.save_every == 0 or self.finished:
+            if now - saved >= _SAVE_SECONDS or self.finished:
                 self.save()
-                pace, mean = (
-                    (time.monotonic() - begun) / (self.step - first),
-                    float(torch.stack(losses).mean()),
-                )
+                saved = now
+                pace = (now - begun) / (self.step - first)
+                mean = float(torch.stack(losses).mean())
                 left = min(pace * (self.plan.steps - self.step), seconds - self.spent) / 60
                 said = (self.checkpoint.stem, self.step, self.plan.steps, mean, pace, left)
                 _log.info("%s: step %d/%d loss %.3f %.3f s/step %.1f min left", *said)

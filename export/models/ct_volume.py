@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from export.data.ct_patches import PatchSampler, Stored, load_stored
+from export.data.ct_patches import Bytes, PatchSampler, Stored, cache_of, load_stored
 from export.measured import Measured
 from export.models import ct_volume_text as text
 from export.models.ct_segment_train import Plan, Trainer, best_device
@@ -78,6 +79,11 @@ class VolumeModel(CtSegmenter):
     def stored(self, names: Sequence[str]) -> list[Stored]:
         """These volumes on the network's grid."""
         return [load_stored(n, spacing=self.spacing, margin=self.margin, low=LOW, high=HIGH) for n in names]
+
+    def keep(self, name: str, layers: Mapping[str, Bytes]) -> None:
+        """Put a volume that comes from elsewhere where :meth:`stored` looks first."""
+        path = cache_of(name, spacing=self.spacing, margin=self.margin, low=LOW, high=HIGH)
+        np.savez(path, image=layers["image"], lesion=layers["lesion"], lung=layers["lung"])
 
     def reader(self, part: int | str) -> VolumeReader:
         """Reads whole volumes as the plugin does."""
