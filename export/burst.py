@@ -73,7 +73,10 @@ def _begin(threads: int) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def _compare(part: Part, budget: Budget) -> Outcome:
+def _compare(part: Part, budget: Budget, latest: float) -> Outcome:
+    """One training of the comparison. TimeoutError where it would begin after ``latest`` (seconds, Unix)."""
+    if time.time() > latest:
+        raise TimeoutError(f"no time is left for {part.label}")
     return outcome(lesion.TASK, part, budget)
 
 
@@ -91,42 +94,31 @@ def burst(seconds: float, out: Path, *, share: float, workers: int, most: int) -
 
     What the segmenter's steps took says how many the trainings of the comparison have.
     """
-    begun = time.monotonic()
+    end = time.time() + seconds
     threads = max(1, (os.cpu_count() or 1) // workers)
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (threads,)) as pool:
         wanted: list[int | str] = [PROD, *COMPACT.folds]
         rounds = -(-len(wanted) // workers)
         shipped = [pool.submit(ship, part, most, share * seconds / rounds, out) for part in wanted]
         paced = list(_answered(shipped))
-        left = seconds - (time.monotonic() - begun)
+        left = end - time.time()
         if left <= 0 or not paced:
             return
         listed = comparison()
-        each = left * min(workers, len(listed)) / len(listed)
+        each = left / -(-len(listed) // workers)
         pace = sum(p.seconds for p in paced) / sum(p.steps for p in paced)
         steps = max(2, min(most, int(_STEPPING * each / pace)))
         budget = Budget(steps=steps, minutes=round(_SLACK * each / 60, 2))
         _log.info("%.3f s a step; %d trainings of %s in %.0f s", pace, len(listed), budget, left)
-        _collect([pool.submit(_compare, part, budget) for part in listed], out, begun + seconds)
-
-
-def _collect(futures: Sequence[Future[Outcome]], out: Path, deadline: float) -> None:
-    """Write each outcome when it is there; what has not begun at the deadline does not begin."""
-    outcomes: list[Outcome] = []
-    for answer in _answered(futures):
-        outcomes.append(answer)
-        (out / _RESULTS).write_bytes(_OUTCOMES.dump_json(outcomes, indent=1))
-        if time.monotonic() > deadline:
-            _log.warning("out of time: %d of %d trainings", len(outcomes), len(futures))
-            for other in futures:
-                other.cancel()
+        outcomes: list[Outcome] = []
+        for answer in _answered([pool.submit(_compare, part, budget, end - each / 2) for part in listed]):
+            outcomes.append(answer)
+            (out / _RESULTS).write_bytes(_OUTCOMES.dump_json(outcomes, indent=1))
 
 
 def _answered(futures: Sequence[Future[_Answer]]) -> Iterator[_Answer]:
-    """Answers as they come, without those that failed, which the log tells of, or were cancelled."""
+    """Answers as they come, without those of trainings that failed, which the log tells of."""
     for future in as_completed(futures):
-        if future.cancelled():
-            continue
         if future.exception() is not None:
             _log.error("a training failed", exc_info=future.exception())
             continue

@@ -13,9 +13,11 @@ pytest.importorskip("monai", reason="MONAI is only needed for training and expor
 pytest.importorskip("nibabel", reason="nibabel is only needed for training")
 
 from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+from volumes import stored  # noqa: E402
 
 from export.data import ct  # noqa: E402
-from export.data.ct_patches import PatchSampler, Stored, warp  # noqa: E402
+from export.data.ct_patches import PatchSampler, cut, warp  # noqa: E402
 from export.measured import Measured, read_measured  # noqa: E402
 from export.models import ct_segmenter, ct_volume, ct_volume_measure, ct_volume_text  # noqa: E402
 from export.networks import folding, unetpp  # noqa: E402
@@ -51,18 +53,8 @@ def test_voxels_folded_into_channels_come_back_to_their_places() -> None:
     assert torch.equal(folding.unfolded(folded, 2), image)
 
 
-def _stored(name: str, kind: str, shape: tuple[int, int, int] = (40, 50, 60)) -> Stored:
-    """A bright ball that is the finding, off the middle, in the dark."""
-    grid = np.indices(shape)
-    ball = sum((axis - middle) ** 2 for axis, middle in zip(grid, (25, 15, 40), strict=True)) < 64
-    image = np.where(ball, 200, 20).astype(np.uint8)
-    lesion = np.where(ball & (kind != "other"), 255, 0).astype(np.uint8)
-    return Stored(name, kind, image, lesion, np.zeros_like(image))
-
-
 def test_a_patch_is_drawn_by_seed_and_step_and_its_mask_lies_on_its_finding() -> None:
-    volumes = [_stored("a", "coronacases"), _stored("b", "radiopaedia")]
-    sampler = PatchSampler(volumes, PATCH, 3)
+    sampler = PatchSampler([stored("a", "coronacases"), stored("b", "radiopaedia")], PATCH, 3)
     first, again, other = sampler.batch(5, 2), sampler.batch(5, 2), sampler.batch(6, 2)
     assert torch.equal(first.image, again.image)
     assert not torch.equal(first.image, other.image)
@@ -94,6 +86,22 @@ def test_a_patch_covers_as_many_voxels_as_it_has() -> None:
     assert np.allclose(np.mean(sides, axis=0), PATCH[::-1], rtol=0.05)
 
 
+def test_a_patch_looks_into_a_part_of_a_volume_as_into_the_whole() -> None:
+    draw, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    shape = np.array([40, 70, 60])
+    whole = torch.rand((1, 1, *shape.tolist()), generator=generator)
+
+    def seen(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        grid = functional.affine_grid(matrix[None], [1, 1, *PATCH], align_corners=False)
+        return functional.grid_sample(values, grid, padding_mode="zeros", align_corners=False)
+
+    for _ in range(20):
+        matrix = warp(shape, draw.uniform(0, 1, 3) * shape, PATCH, generator)
+        part, inside = cut(shape, matrix)
+        assert whole[0, 0][part].numel() < 0.7 * whole.numel()
+        assert torch.allclose(seen(whole, matrix), seen(whole[:, :, *part], inside), atol=1e-4)
+
+
 class _Small(nn.Module):
     """Heads as U-Net++ has them in training."""
 
@@ -107,7 +115,7 @@ class _Small(nn.Module):
 
 
 def test_training_goes_on_where_it_was_and_learns(tmp_path: Path) -> None:
-    sampler = PatchSampler([_stored("a", "coronacases")], PATCH, 3)
+    sampler = PatchSampler([stored("a", "coronacases")], PATCH, 3)
     plan = replace(MODEL.plan, steps=30, rate=0.1, warmup=2)
     torch.manual_seed(0)
     trainer = ct_volume.VolumeTrainer(_Small(), plan, 0.25, 0.35, tmp_path / "a.pt")
@@ -146,6 +154,28 @@ def test_the_compact_network_becomes_a_folder_that_the_plugin_loads(
         "Worse than ct-segment-compact on the same patients: findings Dice -0.049 (-0.056 to -0.042)."
     )
     assert (tmp_path / MODEL.name / "model.onnx").stat().st_size < 10_000_000
+
+
+def test_training_ends_with_its_time_and_its_rate_is_then_at_its_end(tmp_path: Path) -> None:
+    sampler = PatchSampler([stored("a", "coronacases")], PATCH, 3)
+    plan = replace(MODEL.plan, steps=10**6, warmup=2)
+    trainer = ct_volume.VolumeTrainer(_Small(), plan, 0.25, 0.35, tmp_path / "a.pt")
+    trainer.run(sampler, seconds=1.5)
+    assert trainer.finished
+    assert 2 < trainer.step < 10**6
+    assert trainer.optimiser.param_groups[0]["lr"] < 0.2 * plan.rate
+    assert trainer._rate() == pytest.approx(0.01 * plan.rate)
+    again = ct_volume.VolumeTrainer(_Small(), plan, 0.25, 0.35, tmp_path / "a.pt")
+    assert again.finished
+    assert again.step == trainer.step
+    assert torch.equal(again.averaged().layer.weight, trainer.averaged().layer.weight)
+
+
+def test_a_step_without_finite_gradients_leaves_the_weights_finite(tmp_path: Path) -> None:
+    batch = PatchSampler([stored("a", "coronacases")], PATCH, 3).batch(0, 1)
+    trainer = ct_volume.VolumeTrainer(_Small(), MODEL.plan, 0.25, 0.35, tmp_path / "a.pt")
+    trainer.learn(replace(batch, image=torch.full_like(batch.image, torch.nan)))
+    assert torch.isfinite(trainer.network.layer.weight).all()
 
 
 class _Threshold(nn.Module):

@@ -51,4 +51,4 @@ def main(argv: Sequence[str]) -> None:
     outcomes = all_kept(task.name, budget)
     trained = {each.part.network for each in outcomes if each.part.cases is None}
     seconds = {name: task.seconds(task.networks[name].build().eval()) for name in trained}
-    report.write(task, outcomes, seconds)
+    report.write(task, outcomes, seconds, report.FILE)

@@ -24,7 +24,7 @@ which architecture learns fastest from little, not which is best in the end.
 """
 
 
-def write(task: Task, outcomes: Sequence[Outcome], seconds: Mapping[str, float], file: Path = FILE) -> None:
+def write(task: Task, outcomes: Sequence[Outcome], seconds: Mapping[str, float], file: Path) -> None:
     """Put a task's tables into the file, in the place of those that it had. ValueError without trainings."""
     if not outcomes:
         raise ValueError(f"nothing was trained for {task.name} with this budget")
