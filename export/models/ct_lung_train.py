@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from export.data.balance import balanced
 from export.data.ct_blocks import SIZE
 from export.models.ct_lung_table import Features, Table
 from export.networks.lite import MEAN, STD
@@ -49,15 +50,8 @@ def start(*, pretrained: bool = True) -> LungMapNetwork:
 
 
 def weights(table: Table) -> npt.NDArray[np.float64]:
-    """How much each row counts: both classes alike, within a class every volume alike, and within a volume a
-    block the more the more of the lungs it holds. They sum to 1."""
-    keys = np.char.add(table.name, table.label.astype(str))
-    _, group = np.unique(keys, return_inverse=True)
-    share = table.coverage / np.bincount(group, weights=table.coverage)[group]
-    for label in (0, 1):
-        own = table.label == label
-        share[own] /= max(share[own].sum(), 1e-9)
-    return np.asarray(share / share.sum())
+    """How much each row counts (see :func:`export.data.balance.balanced`)."""
+    return balanced(table.name, table.label, table.coverage)
 
 
 def train(

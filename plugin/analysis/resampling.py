@@ -47,7 +47,7 @@ class Lattice:
         first, second, third = (len(positions) for positions in self.target)
         return first, second, third
 
-    def resample(self, volume: npt.NDArray[np.int16]) -> FloatArray:
+    def resample(self, volume: npt.NDArray[np.int16] | Mask) -> FloatArray:
         """The volume at the points of the grid, float32, linear; where the grid is coarser, averaged.
 
         The weights are a triangle as wide as the coarser of both spacings, as Pillow's bilinear filter with

@@ -39,7 +39,8 @@ class ModelOutput(Strict):
 
     ``logits`` of shape (N, classes) for classifiers, (N, classes, H, W) for segmenters of slices,
     (N, classes, D, H, W) for those of volumes;
-    ``attention`` of shape (N, classes, h, w): the classifier's evidence per place, above 0 where there is
+    ``attention`` of shape (N, classes, h, w), (N, classes, d, h, w) where the classifier reads a volume: its
+    evidence per place, above 0 where there is
     any: a class activation map (whose spatial mean plus bias is the logit of a linear classifier on pooled
     features), or a map that was taught where and measured to be right (``localises``). Its classes are found
     by their names: they may be fewer than the logits', in any order.
@@ -169,16 +170,23 @@ class Card(Strict):
     @model_validator(mode="after")
     def _reads_what_its_modality_gives(self) -> Card:
         spec = self.input
-        if spec.volume and self.task != "segment":
-            raise ValueError("only a segmenter reads volumes")
+        if spec.volume:
+            wanted = {"segment": False, "classify": True}.get(self.task)
+            if wanted is None or wanted != (spec.volume.context is not None):
+                raise ValueError(
+                    "a segmenter reads a volume without input.volume.context, a classifier one with it, and "
+                    "others none"
+                )
         if self.modality != Modality.CT:
             if spec.projection is not None or spec.volume is not None:
                 raise ValueError("only a CT has projections and volumes")
             return self
         if not isinstance(spec.intensity, HuWindow):
             raise ValueError("a model that reads CT needs input.intensity of rule hu_window")
-        if (self.task == "segment") != (spec.projection is None):
-            raise ValueError("a model that reads CT needs input.projection unless it segments")
+        if (self.task == "segment" or spec.volume is not None) != (spec.projection is None):
+            raise ValueError(
+                "a model that reads CT needs input.projection unless it segments or reads a segmented volume"
+            )
         if self.task == "classify" and spec.projection and spec.projection.axis == "orthogonal":
             raise ValueError("a CT classifier reads one projection, axial or sagittal")
         return self

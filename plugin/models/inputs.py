@@ -96,13 +96,19 @@ class Projection(Strict):
 
 
 class Volumetric(Strict):
-    """How a volume comes to a network that reads patches of it.
+    """How a volume comes to a network: patch by patch to a segmenter, in one patch to a classifier.
 
     ``orientation``: to where the patch's axes run, as nibabel writes it: S(uperior) or I(nferior),
     P(osterior) or A(nterior), L(eft) or R(ight); MONAI's networks mostly have ``RAS``.
     ``spacing``: mm between voxels along the patch's axes. ``overlap``: by what share of their sides
     neighbouring patches overlap at least. ``crop``: what is read, with ``margin`` mm around it: the ``lungs``
     that a slice-wise network found, or the ``body``.
+
+    ``context``: a classifier has it, and reads the segmented volume: two channels, the image in the card's
+    window where the leading segmenter marks opacities in the lungs or no farther than ``context`` mm from
+    them, 0 elsewhere, and the mask of these opacities, 0 to 1. The lungs' box lies in the middle of its one
+    patch, 0 around it; along an axis along which it would not fit its spacing is wider
+    (``plugin.analysis.segmented_volume``).
     """
 
     orientation: str = Field(default="SPL", pattern=r"^[SIPALR]{3}$")
@@ -110,6 +116,13 @@ class Volumetric(Strict):
     overlap: float = Field(default=0.5, ge=0, le=0.9)
     crop: Literal["lungs", "body"] = "lungs"
     margin: float = Field(default=10.0, ge=0)
+    context: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _lesions_are_in_lungs(self) -> Volumetric:
+        if self.context is not None and self.crop != "lungs":
+            raise ValueError("a network with context reads the lungs: crop must be lungs")
+        return self
 
     @model_validator(mode="after")
     def _one_axis_each(self) -> Volumetric:
@@ -133,7 +146,7 @@ class Volumetric(Strict):
 class ModelInput(Strict):
     """The network's input: name in the graph, fixed shape, and how it is made.
 
-    ``shape`` is (N, C, H, W), or (N, C, D, H, W) for a segmenter that reads a volume, which then has
+    ``shape`` is (N, C, H, W), or (N, C, D, H, W) for a network that reads a volume, which then has
     ``volume`` and is resampled where others are resized.
     """
 
@@ -158,6 +171,12 @@ class ModelInput(Strict):
             raise ValueError("a shape of five numbers needs input.volume, and only that")
         if self.volume and (self.projection or self.resize.mode != "stretch"):
             raise ValueError("a volume is neither projected nor brought to a shorter side")
+        return self
+
+    @model_validator(mode="after")
+    def _image_and_mask_of_lesions(self) -> ModelInput:
+        if self.volume and self.volume.context is not None and self.shape[1] != 2:
+            raise ValueError("a segmented volume has two channels, the image and the mask")
         return self
 
     @model_validator(mode="after")
