@@ -21,8 +21,8 @@ from export.data.ct_projections import POSITIVE_ML, label_of
 from export.data.ct_segmented import Bytes, Coarse, Float, Mask
 from plugin.analysis.segmented_volume import Triple, masked
 
-#: Of the lungs, what is falsely marked, log-uniform, and how often. More than segmenters do: only where as much
-#: is marked with lesions as without does the image decide.
+#: Of the lungs, what is falsely marked, log-uniform, and how often. More than segmenters do: only where as
+#: much is marked without lesions as with them does the image decide.
 FALSELY_MARKED = (3e-4, 0.06)
 _FALSELY = 0.75
 #: So often a part of the lesions is left out.

@@ -18,6 +18,7 @@ MODULES: tuple[str, ...] = (
     "ct_lungs",
     "ct_segment",
     "ct_volume",
+    "ct_class_volume",
     "ct_joined",
 )
 

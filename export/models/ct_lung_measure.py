@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,22 @@ LESION_SHARE = 0.1
 #: A place whose lung is shallower than this share of the scale's depth is hardly lung.
 _LUNG = 1e-3
 _NEW = "whole volumes over lungs of a segmenter new to them,"
+
+
+class Rows(Protocol):
+    """What figures are told by: the class of each case, its volume, and the fold that left that out."""
+
+    @property
+    def label(self) -> npt.NDArray[np.int64]:
+        """1 with findings, 0 without."""
+
+    @property
+    def name(self) -> npt.NDArray[np.str_]:
+        """The volume's."""
+
+    @property
+    def fold(self) -> npt.NDArray[np.int64]:
+        """Whose networks never saw it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ def operating_point(labels: npt.NDArray[np.int64], scores: Array, counts: Array)
     return float((candidates[best] + candidates[max(best - 1, 0)]) / 2)
 
 
-def thresholds_left_out(table: Table, scores: Array, counts: Array) -> Array:
+def thresholds_left_out(table: Rows, scores: Array, counts: Array) -> Array:
     """For each row the operating point that the rows of the other folds choose."""
     chosen = np.empty(len(scores))
     for fold in np.unique(table.fold):
@@ -79,7 +96,7 @@ def called(label: int) -> Statistic:
     return share
 
 
-def called_figures(table: Table, above: Array, chosen: Mask, *, on: str, command: str) -> list[Figure]:
+def called_figures(table: Rows, above: Array, chosen: Mask, *, on: str, command: str) -> list[Figure]:
     """Sensitivity and specificity on the ``chosen`` rows.
 
     ``above``: how far each score is above the threshold that other patients chose.
@@ -167,10 +184,11 @@ def auc_figures(left_out: LeftOut, whole: Mask, slab: Mask, scores: Array, comma
         ("slab AUC, coronacases", slab & (source == "coronacases"), ""),
         ("slab AUC, radiopaedia", slab & (source == "radiopaedia"), ""),
     ]
-    return [_area(table, scores, chosen, title=t, command=command, remark=r) for t, chosen, r in rows]
+    return [area(table, scores, chosen, title=t, command=command, remark=r) for t, chosen, r in rows]
 
 
-def _area(table: Table, scores: Array, chosen: Mask, *, title: str, command: str, remark: str) -> Figure:
+def area(table: Rows, scores: Array, chosen: Mask, *, title: str, command: str, remark: str = "") -> Figure:
+    """The AUC of the ``chosen`` rows."""
     labels, names = table.label[chosen], table.name[chosen]
     positive = int(labels.sum())
     return figure(
@@ -204,7 +222,7 @@ def healed_figures(left_out: LeftOut, command: str) -> list[Figure]:
     )
     name = "AUC of whole COVID-19 volumes against themselves with the findings digitally healed"
     remark = "blocks like the healed were seen in training"
-    return [_area(table, scores, pair, title=name, command=command, remark=remark), told]
+    return [area(table, scores, pair, title=name, command=command, remark=remark), told]
 
 
 def map_figures(
