@@ -22,6 +22,9 @@ class ModelChoice(Section):
     ct_sagittal: tuple[str, ...] = Field(
         default=("auto",), description="CT classifiers of the sagittal projection"
     )
+    ct_volume: tuple[str, ...] = Field(
+        default=(), description="CT classifiers of the volume that the leading segmenter has segmented"
+    )
     ct_segmentation: tuple[str, ...] = Field(
         default=("auto",),
         description="CT segmenters, slice-wise or volumetric; the first leads: its masks become the"
@@ -68,6 +71,12 @@ class ModelChoice(Section):
             raise ValueError("a Channel needs ChannelKey and ChannelFolder")
         if "://" in self.channel and not self.channel.startswith("https://"):
             raise ValueError("Channel must be a folder or an address that begins with https://")
+        return self
+
+    @model_validator(mode="after")
+    def _a_segmented_volume_has_a_segmenter(self) -> ModelChoice:
+        if any(self.ct_volume) and not any(self.ct_segmentation):
+            raise ValueError("CtVolume reads what a segmenter marks, and CtSegmentation is empty")
         return self
 
     @field_validator("ct_segmentation", mode="before")

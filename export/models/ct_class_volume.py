@@ -15,7 +15,7 @@ from export.data.ct_segmented_pool import measuring_pool
 from export.measured import Measured
 from export.models import ct_class_volume_text, ct_joined_share, ct_lung_text
 from export.models.ct_class_volume_measure import measure
-from export.models.ct_class_volume_train import MEAN, PROD, STD, train_parts, trained
+from export.models.ct_class_volume_train import MEAN, PLAN, PROD, STD, train_parts, trained
 from export.models.ct_segment_measure import Reader
 from export.models.ct_segment_train import Plan
 from export.networks import volume_classes
@@ -130,7 +130,7 @@ MODELS = (
             "pooled features; lesions and their mask, 64 x 80 x 112 at (5, 3, 3) mm"
         ),
         build=volume_classes.compact,
-        plan=Plan(steps=600, batch=16, rate=2e-3, warmup=40, weight_decay=2e-2, average=0.98),
+        plan=PLAN,
         default_rank=30,
     ),
     SegmentedVolumeModel(

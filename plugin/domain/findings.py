@@ -126,8 +126,8 @@ class Classification:
 
     algorithm: Algorithm
     projection: str | None
-    """``axial`` or ``sagittal`` for a CT classifier, ``joined`` for what all parts of a CT's reading come to
-    together, None for an X-ray."""
+    """``axial`` or ``sagittal`` for a CT classifier, ``volume`` for one of the segmented volume, ``joined``
+    for what all parts of a CT's reading come to together, None for an X-ray."""
     classes: tuple[ClassProbability, ...]
     called: str
 

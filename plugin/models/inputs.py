@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+_T = TypeVar("_T")
 Positive = Annotated[float, Field(gt=0)]
 
 _AXES = {"S": 0, "I": 0, "P": 1, "A": 1, "L": 2, "R": 2}
@@ -136,6 +137,11 @@ class Volumetric(Strict):
         first, second, third = (_AXES[letter] for letter in self.orientation)
         return first, second, third
 
+    def canonical(self, values: tuple[_T, _T, _T]) -> tuple[_T, _T, _T]:
+        """Three values along the patch's axes in the order of the canonical volume's."""
+        first, second, third = (values[self.axes.index(axis)] for axis in range(3))
+        return first, second, third
+
     @property
     def reversed(self) -> tuple[bool, bool, bool]:
         """Which axes of the patch run against the canonical volume's (to the head, posterior, left)."""
@@ -158,6 +164,14 @@ class ModelInput(Strict):
     std: tuple[float, ...]
     projection: Projection | None = None
     volume: Volumetric | None = None
+
+    @property
+    def view(self) -> str | None:
+        """What of a CT a classifier or rejector reads: the axis of a projection, or ``volume`` for the
+        segmented volume; None for a network that reads slices, patches or films."""
+        if self.projection is not None:
+            return self.projection.axis
+        return "volume" if self.volume is not None and self.volume.context is not None else None
 
     @property
     def patch(self) -> tuple[int, int, int]:

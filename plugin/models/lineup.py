@@ -26,23 +26,23 @@ class Role:
     name: str
     modality: Modality
     task: str
-    projection: str | None = None
+    view: str | None = None
 
     def fits(self, card: Card) -> bool:
         """Whether a card is made for this role. A rejector may read any projection."""
-        projection = card.input.projection.axis if card.input.projection else None
         return (card.modality, card.task) == (self.modality, self.task) and (
-            self.projection is None or self.projection == projection
+            self.view is None or self.view == card.input.view
         )
 
 
 XRAY = Role(name="Xray", modality=Modality.XRAY, task="classify")
 CT_REJECT = Role(name="CtReject", modality=Modality.CT, task="reject")
-CT_AXIAL = Role(name="CtAxial", modality=Modality.CT, task="classify", projection="axial")
-CT_SAGITTAL = Role(name="CtSagittal", modality=Modality.CT, task="classify", projection="sagittal")
+CT_AXIAL = Role(name="CtAxial", modality=Modality.CT, task="classify", view="axial")
+CT_SAGITTAL = Role(name="CtSagittal", modality=Modality.CT, task="classify", view="sagittal")
+CT_VOLUME = Role(name="CtVolume", modality=Modality.CT, task="classify", view="volume")
 CT_SEGMENTATION = Role(name="CtSegmentation", modality=Modality.CT, task="segment")
 _CT_LUNGS = Role(name="lungs for CtSegmentation", modality=Modality.CT, task="segment")
-ROLES = (XRAY, CT_REJECT, CT_AXIAL, CT_SAGITTAL, CT_SEGMENTATION)
+ROLES = (XRAY, CT_REJECT, CT_AXIAL, CT_SAGITTAL, CT_VOLUME, CT_SEGMENTATION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def load_lineup(settings: Settings, installed: Mapping[str, Path] = MappingProxy
     return Lineup(
         xray=loaded[XRAY],
         ct_reject=next(iter(loaded[CT_REJECT]), None),
-        ct_classifiers=loaded[CT_AXIAL] + loaded[CT_SAGITTAL],
+        ct_classifiers=loaded[CT_AXIAL] + loaded[CT_SAGITTAL] + loaded[CT_VOLUME],
         ct_segmentation=next(iter(loaded[CT_SEGMENTATION]), None),
         ct_beside=loaded[CT_SEGMENTATION][1:],
         ct_lungs=next(iter(loaded[_CT_LUNGS]), None),
@@ -172,6 +172,7 @@ def _choose(
         (CT_REJECT, (choice.ct_reject,)),
         (CT_AXIAL, choice.ct_axial),
         (CT_SAGITTAL, choice.ct_sagittal),
+        (CT_VOLUME, choice.ct_volume),
         (CT_SEGMENTATION, choice.ct_segmentation),
     ):
         default = default_model(role, cards.values())

@@ -108,15 +108,15 @@ def with_thresholds(card: Card, thresholds: Mapping[str, float]) -> Card:
 def _check_shape(card: Card, output: ModelOutput, answer: FloatArray) -> None:
     flat = output.meaning == "logits" and card.task != "segment"
     wanted = (card.input.shape[0], len(output.classes))
-    if card.input.volume:
+    if card.input.volume and card.task == "segment":
         # Patches are laid over each other: each voxel that goes in must come out.
         fits, sides = (
             answer.shape == (*wanted, *card.input.patch),
             ", " + ", ".join(map(str, card.input.patch)),
         )
     else:
-        fits = answer.shape[:2] == wanted and answer.ndim == (2 if flat else 4)
-        sides = "" if flat else ", height, width"
+        fits = answer.shape[:2] == wanted and answer.ndim == (2 if flat else len(card.input.shape))
+        sides = "" if flat else ", depth, height, width" if card.input.volume else ", height, width"
     if not fits:
         raise ModelError(
             f"output {output.name} has the shape {answer.shape},"

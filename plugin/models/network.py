@@ -21,7 +21,8 @@ class Prediction:
     """A network's answer to a batch of n inputs.
 
     ``probabilities``: float32 (n, classes) or (n, classes, H, W), after temperature and activation.
-    ``attention``: float32 (n, classes, h, w), or None where the network gives none.
+    ``attention``: float32 (n, classes, h, w), (n, classes, d, h, w) of a volume, or None where the network
+    gives none.
     """
 
     probabilities: FloatArray
@@ -54,7 +55,7 @@ class Model:
         return next((number for number, c in enumerate(self.classes) if c.role == role), None)
 
     def evidence(self, prediction: Prediction) -> FloatArray | None:
-        """Where the finding's evidence lies, (n, h, w); None where the network does not tell.
+        """Where the finding's evidence lies, (n, h, w) or (n, d, h, w); None where the network does not tell.
 
         The attention's classes may be fewer than the logits' and in another order: the name counts.
         """
@@ -92,6 +93,12 @@ class Model:
     def prepare_volume(self, hu: preprocess.NumberArray) -> FloatArray:
         """A volume in HU on the network's grid as the card's channels, (channels, depth, rows, columns)."""
         return prepare_volume(self.card.input, hu)
+
+    def prepare_channels(self, channels: FloatArray) -> FloatArray:
+        """A segmented volume (channels, depth, rows, columns) in [0, 1], normalised for the network."""
+        spec = self.card.input
+        flat = preprocess.normalise(channels.reshape(*channels.shape[:2], -1), spec.mean, spec.std)
+        return flat.reshape(channels.shape)
 
     @property
     def air(self) -> tuple[float, ...]:

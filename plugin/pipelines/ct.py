@@ -26,6 +26,7 @@ from plugin.domain.kinds import LUNGS_INCOMPLETE, Modality, RemarkCode
 from plugin.models.inputs import HuWindow
 from plugin.pipelines import steps
 from plugin.pipelines.ct_classify import classify, views, windows_of
+from plugin.pipelines.ct_lesions import Lesions
 from plugin.pipelines.ct_segment import Segmented, measure, segment_all
 from plugin.pipelines.reading import Reading, Request
 from plugin.results.pdf.material import CtMaterial
@@ -79,8 +80,8 @@ def read(request: Request) -> Reading:
         if measured.volume_ml < LEAST_LUNGS_ML:
             segmented, measured, beside = None, None, []
     request.stages.enter("classify")
-    lungs = None if segmented is None else segmented.lungs
-    classified = classify(lineup.ct_classifiers, volume, projections, lungs)
+    lesions = None if segmented is None else Lesions(lungs=segmented.lungs, findings=segmented.findings)
+    classified = classify(lineup.ct_classifiers, volume, projections, lesions)
     remarks += classified.remarks
     if measured is not None:
         remarks += tuple(_disagreement(measured, classified.said))

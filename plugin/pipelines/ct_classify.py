@@ -1,4 +1,5 @@
-"""The classifiers of a CT: each reads the projection that its card asks for, of the body or of the lungs."""
+"""The classifiers of a CT: each reads what its card asks for, a projection of the body or of the lungs, or
+the segmented volume."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from plugin.models.inputs import HuWindow, ModelInput, Projection
 from plugin.models.lineup import Lineup
 from plugin.models.network import Model
 from plugin.pipelines import steps
+from plugin.pipelines.ct_lesions import Lesions, ask_segmented
 from plugin.results.pdf.attention import ProjectionAttention
 from plugin.screening.common import warn
 
@@ -42,14 +44,15 @@ def classify(
     models: Sequence[Model],
     volume: CtVolume,
     projections: Mapping[HuWindow, Projections],
-    lungs: Lungs | None,
+    lesions: Lesions | None,
 ) -> Classified:
-    """Ask every classifier. Those that read the lungs alone are left out where ``lungs`` is None.
+    """Ask every classifier. Those that read the lungs or what is marked in them are left out where
+    ``lesions`` is None.
 
-    ``projections``: of the body, for the window of every model. ``lungs``: of the volume's shape, above 0 in
-    the lungs.
+    ``projections``: of the body, for the window of every model that reads projections, or another.
     """
-    readers = [(model, projection_of(model.card.input)) for model in models]
+    lungs = None if lesions is None else lesions.lungs
+    readers = [(m, projection_of(m.card.input)) for m in models if m.card.input.volume is None]
     scales = {_scale(m.card.input) for m, wanted in readers if wanted.over == "lungs"}
     over_lungs = {} if lungs is None else _project(volume, lungs, scales)
     said, seen, left_out = [], [], []
@@ -65,6 +68,15 @@ def classify(
         answer, shown = _ask(model, body, pictures, volume)
         said.append(answer)
         seen += [] if shown is None else [shown]
+    for model in (m for m in models if m.card.input.volume is not None):
+        found = None if lesions is None else ask_segmented(model, volume, lesions)
+        if found is None:
+            left_out.append(model.card.name)
+            continue
+        said.append(found[0])
+        if found[1] is not None:
+            body = next(iter(projections.values())).axial
+            seen.append(_shown(found[0], body, found[1], volume))
     remarks: tuple[Remark, ...] = ()
     if left_out:
         names = ", ".join(left_out)
@@ -98,7 +110,8 @@ def windows_of(lineup: Lineup) -> tuple[HuWindow, ...]:
     Those of the networks that read projections. A segmenter reads none: its window serves where no other is
     there in which to find the body's midline.
     """
-    readers = [m for m in (lineup.ct_reject, *lineup.ct_classifiers) if m is not None]
+    wanted = (lineup.ct_reject, *lineup.ct_classifiers)
+    readers = [m for m in wanted if m is not None and m.card.input.projection is not None]
     if not readers and lineup.ct_segmentation is not None:
         readers = [lineup.ct_segmentation]
     return tuple(dict.fromkeys(window_of(m) for m in readers))
@@ -169,5 +182,5 @@ def _shown(
         outside=attention.outside,
         located=attention.located,
         called=said.positive,
-        size=(rows, columns) if said.projection == "axial" else (between, rows),
+        size=(between, rows) if said.projection == "sagittal" else (rows, columns),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from plugin.models.network import Model
 MAX_POINTS = 100_000_000
 """A grid of more points would take more than 2 GiB: a chest at (0.6, 0.6, 0.6) mm has about as many."""
 
+_T = TypeVar("_T", np.bool_, np.float32)
 Mask = npt.NDArray[np.bool_]
 Progress = Callable[[float], None]
 
@@ -133,13 +135,10 @@ def _by_volume(
     box = bounding_box(lungs) if lungs is not None and spec.crop == "lungs" else _body(volume.hu)
     if box is None:
         return np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
-    spacing = [0.0, 0.0, 0.0]
-    for axis, step in zip(spec.axes, spec.spacing, strict=True):
-        spacing[axis] = step
     lattice = Lattice.over(
         grown(box, source=source, margin=spec.margin),
         source=source,
-        spacing=(spacing[0], spacing[1], spacing[2]),
+        spacing=spec.canonical(spec.spacing),
     )
     points = lattice.shape[0] * lattice.shape[1] * lattice.shape[2]
     if points > MAX_POINTS:
@@ -150,7 +149,7 @@ def _by_volume(
     if model.class_index("lung") is not None:
         channels.append(_channel(model, "lung"))
     found = slide(
-        _turned(model.prepare_volume(lattice.resample(volume.hu)), spec),
+        turned(model.prepare_volume(lattice.resample(volume.hu)), spec),
         predict=lambda inputs: model.predict(inputs).probabilities,
         patch=model.card.input.patch,
         batch=model.batch,
@@ -159,7 +158,7 @@ def _by_volume(
         classes=channels,
         progress=progress,
     )
-    findings, *own = (lattice.restore(_back(mask, spec)) for mask in found)
+    findings, *own = (lattice.restore(turned_back(mask, spec)) for mask in found)
     lung = own[0] if own else None if lungs is None else lungs.copy()  # refined for these findings
     if lung is None:
         raise ModelError(f"no network is loaded that finds the lungs for {model.card.name}")
@@ -176,16 +175,16 @@ def _body(hu: npt.NDArray[np.int16]) -> Box | None:
     return bounding_box(np.broadcast_to(body, hu.shape))
 
 
-def _turned(volume: npt.NDArray[np.float32], spec: Volumetric) -> npt.NDArray[np.float32]:
+def turned(volume: npt.NDArray[np.float32], spec: Volumetric) -> npt.NDArray[np.float32]:
     """A canonical volume (channels, slices, rows, columns) in the network's orientation."""
-    turned = volume.transpose(0, *(1 + axis for axis in spec.axes))
-    return np.ascontiguousarray(turned[:, *(_step(back) for back in spec.reversed)])
+    along = volume.transpose(0, *(1 + axis for axis in spec.axes))
+    return np.ascontiguousarray(along[:, *(_step(back) for back in spec.reversed)])
 
 
-def _back(mask: Mask, spec: Volumetric) -> Mask:
-    """A mask in the network's orientation as a canonical one."""
-    turned = mask[tuple(_step(back) for back in spec.reversed)]
-    return turned.transpose(*np.argsort(spec.axes))
+def turned_back(volume: npt.NDArray[_T], spec: Volumetric) -> npt.NDArray[_T]:
+    """A mask or map (depth, rows, columns) in the network's orientation as a canonical one."""
+    along = volume[tuple(_step(back) for back in spec.reversed)]
+    return along.transpose(*np.argsort(spec.axes))
 
 
 def _step(reversed_: bool) -> slice:

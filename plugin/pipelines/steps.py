@@ -74,7 +74,14 @@ def candidates(request: Request, modality: Modality) -> tuple[Instance, ...]:
 
 def ask(model: Model, *pictures: npt.NDArray[np.float32]) -> tuple[Prediction, tuple[ClassProbability, ...]]:
     """Run a classifier on a picture (or one for each channel): its answer, each class's probability."""
-    prediction = model.predict(model.prepare(*pictures)[None])
+    return ask_prepared(model, model.prepare(*pictures))
+
+
+def ask_prepared(
+    model: Model, prepared: npt.NDArray[np.float32]
+) -> tuple[Prediction, tuple[ClassProbability, ...]]:
+    """As :func:`ask`, on what is ready for the network: (channels, rows, columns), or with a depth."""
+    prediction = model.predict(prepared[None])
     classes = tuple(
         ClassProbability(
             name=c.name,
@@ -98,10 +105,9 @@ def classification(model: Model, classes: tuple[ClassProbability, ...]) -> Class
     called = next(c for c in classes if c.role == "finding")
     if called.probability < called.threshold:
         called = max((c for c in classes if c.role == "other"), key=lambda c: c.probability)
-    projection = model.card.input.projection
     return Classification(
         algorithm=model.algorithm,
-        projection=projection.axis if projection else None,
+        projection=model.card.input.view,
         classes=classes,
         called=called.name,
     )
@@ -120,21 +126,27 @@ def attention(
     output = model.card.output("attention")
     if evidence is None or output is None:
         return None
-    finding = next(c for c in classes if c.role == "finding")
-    margin = log_odds(finding.probability) - log_odds(finding.threshold)
-    if output.localises:
-        shades = located_shades(evidence[0], margin=margin)
-    else:
-        shades = evidence_shades(evidence[0], margin=margin, temperature=model.card.logits.temperature)
     spec = model.card.input
     return attention_map(
-        shades,
+        shades(model, evidence[0], classes),
         body=body,
         input_shape=(spec.shape[2], spec.shape[3]),
         short_side=spec.resize.size,
         box=box,
         located=output.localises,
     )
+
+
+def shades(
+    model: Model, evidence: npt.NDArray[np.float32], classes: Sequence[ClassProbability]
+) -> npt.NDArray[np.float32]:
+    """A classifier's evidence for its finding (h, w) as shades up to 1, as its card says what they are."""
+    finding = next(c for c in classes if c.role == "finding")
+    margin = log_odds(finding.probability) - log_odds(finding.threshold)
+    output = model.card.output("attention")
+    if output is not None and output.localises:
+        return located_shades(evidence, margin=margin)
+    return evidence_shades(evidence, margin=margin, temperature=model.card.logits.temperature)
 
 
 def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdict:

@@ -19,18 +19,20 @@ _GAP, _BELOW_PICTURE = 2.0, 4.6
 _WORDS_SIZE = 7.0
 _RAMP = Area(11, 0.4, 26, 2.4)
 
+_AXIAL = {"left": "R", "right": "L", "top": "A", "bottom": "P"}
 _EDGES = {
-    "axial": {"left": "R", "right": "L", "top": "A", "bottom": "P"},
+    "axial": _AXIAL,
+    "volume": _AXIAL,
     "sagittal": {"left": "A", "right": "P", "top": "H", "bottom": "F"},
 }
-"""The patient's sides at the edges of each projection."""
+"""The patient's sides at the edges of each projection; a volume is looked at along the body."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionAttention:
     """The picture that a CT classifier read, and its evidence for the finding, both as displayed.
 
-    ``projection``: ``axial`` (rows towards posterior, columns towards the patient's left) or
+    ``projection``: ``axial`` or ``volume`` (rows towards posterior, columns towards the patient's left) or
     ``sagittal`` (rows from head to feet, columns towards posterior). ``picture``: float32 (rows,
     columns) in [0, 1]; ``attention``: float32 of the same shape in [0, 1], 0 outside the body, NaN where
     the network saw nothing. ``size``: (height, width) in mm. ``outside``: the share (0 to 1) of the
