@@ -17,6 +17,7 @@ from plugin.models.inputs import HuWindow
 from plugin.models.lineup import Lineup
 from plugin.models.network import Model
 from plugin.pipelines.ct_classify import classify, window_of, windows_of
+from plugin.pipelines.ct_lesions import Lesions
 from tests.conftest import ROOT
 from tests.results_factory import grid, volume
 
@@ -73,6 +74,10 @@ def chest() -> tuple[CtVolume, np.ndarray]:
     return volume(where, hu=hu), lungs
 
 
+def lesions(lungs: np.ndarray) -> Lesions:
+    return Lesions(lungs=lungs, findings=np.zeros(lungs.shape, dtype=np.bool_))
+
+
 def body_of(chest: CtVolume, models: list[Model]) -> dict[HuWindow, Projections]:
     found = {}
     for window in {window_of(m) for m in models}:
@@ -88,7 +93,7 @@ def test_a_network_is_given_the_lungs_box_in_three_channels(
 ) -> None:
     ct, lungs = chest
     reader = model("lungs-only", axis, "lungs")
-    classified = classify([reader], ct, body_of(ct, [reader]), lungs)
+    classified = classify([reader], ct, body_of(ct, [reader]), lesions(lungs))
     level = lung_level(ct.hu, lungs > 0)
     sums = LungProjections(SCALE, level=level, spacing=ct.spacing)
     for slice_, mask in zip(ct.hu, lungs, strict=True):
@@ -107,7 +112,7 @@ def test_the_evidence_lies_in_the_lungs_and_nowhere_else(
 ) -> None:
     ct, lungs = chest
     reader = model("lungs-only", axis, "lungs")
-    (seen,) = classify([reader], ct, body_of(ct, [reader]), lungs).seen
+    (seen,) = classify([reader], ct, body_of(ct, [reader]), lesions(lungs)).seen
     met = lungs.any(axis=0) if axis == "axial" else lungs.any(axis=2)[::-1]
     np.testing.assert_array_equal(seen.attention > 0, met)
     assert seen.picture.shape == met.shape
@@ -123,12 +128,12 @@ def test_without_lungs_who_reads_them_says_nothing_and_the_others_do(
     ct, lungs = chest
     readers = [model("lungs-only", "sagittal", "lungs"), model("whole-body", "axial", "body")]
     for found in (None, np.zeros_like(lungs)):
-        classified = classify(readers, ct, body_of(ct, readers), found)
+        classified = classify(readers, ct, body_of(ct, readers), None if found is None else lesions(found))
         assert [said.algorithm.name for said in classified.said] == ["whole-body"]
         (remark,) = classified.remarks
         assert remark.code == RemarkCode.NOT_CLASSIFIED
         assert "lungs-only" in remark.message
-    assert not classify(readers, ct, body_of(ct, readers), lungs).remarks
+    assert not classify(readers, ct, body_of(ct, readers), lesions(lungs)).remarks
 
 
 def test_windows_come_in_the_same_order_everywhere_and_none_for_a_segmenter() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 from torch import nn
 
+from export.compare.pace import seconds_of
+from export.compare.patients import COUNTED, teachers, with_covid
 from export.compare.task import Case, Network
 from export.data import ct
 from export.data.ct_patches import Stored
@@ -24,7 +22,6 @@ from export.models.ct_segment_train import Batches, Plan, Trainer
 from export.models.ct_volume import COMPACT, MEAN, STD, VolumeTrainer
 from export.models.ct_volume_measure import FINDINGS_THRESHOLD, OVERLAP
 from export.networks import unetpp, volumetric
-from export.onnx_writer import write_graph
 from plugin.analysis.volumetric import slide, starts
 
 _NETWORKS = {
@@ -48,22 +45,17 @@ class LesionTask:
     name: str = "lesion"
     title: str = "Findings in 3-D"
     measure: str = "findings Dice, mean over volumes"
-    counted: str = "patients with COVID-19"
+    counted: str = COUNTED
     networks: Mapping[str, Network] = field(default_factory=lambda: _NETWORKS)
     plan: Plan = COMPACT.plan
 
     def patients(self, fold: int, cases: int | None) -> list[str]:
         """Those with COVID-19, both collections in turn, and all without."""
-        inside = [name for name in ct.chest_names() if ct.fold_of(name) != fold]
-        covid = set(ct.covid_names())
-        counted = _in_turn([name for name in inside if name in covid])
-        if cases is not None and not 0 < cases <= len(counted):
-            raise ValueError(f"{cases} patients asked for, {len(counted)} are outside fold {fold}")
-        return [*counted[:cases], *(name for name in inside if name not in covid)]
+        return teachers(fold, cases)
 
     def taught(self, patients: Sequence[str]) -> int:
         """How many of them have COVID-19."""
-        return len(set(patients) & set(ct.covid_names()))
+        return len(with_covid(patients))
 
     def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> Trainer:
         """A trainer of patches."""
@@ -76,7 +68,7 @@ class LesionTask:
     def judged(self, network: nn.Module, fold: int, device: torch.device) -> list[Case]:
         """Dice of each patient of the fold who has findings."""
         network = network.to(device)
-        names = [name for name in ct.held_out(fold) if name in ct.covid_names()]
+        names = with_covid(ct.held_out(fold))
         return [
             Case(patient=name, score=dice(read(network, stored, device), stored.lesion > 127))
             for name, stored in zip(names, COMPACT.stored(names), strict=True)
@@ -88,27 +80,9 @@ class LesionTask:
 
     def seconds(self, network: nn.Module) -> float:
         """ONNX Runtime over as many patches as a volume of a patient with COVID-19 has on average."""
-        shape = (1, 1, *COMPACT.patch)
-        with tempfile.TemporaryDirectory() as folder:
-            write_graph(network, Path(folder), shape=shape, outputs=["logits"], mean=[MEAN], std=[STD])
-            session = onnxruntime.InferenceSession(
-                Path(folder) / "model.onnx", providers=["CPUExecutionProvider"]
-            )
-        image = np.zeros(shape, dtype=np.float32)
-        times = []
-        for _ in range(4):
-            begun = time.monotonic()
-            session.run(None, {"image": image})
-            times.append(time.monotonic() - begun)
+        once = seconds_of(network, shape=(1, 1, *COMPACT.patch), outputs=["logits"], mean=[MEAN], std=[STD])
         shapes = [stored.image.shape for stored in COMPACT.stored(ct.covid_names())]
-        return median(times[1:]) * float(np.mean([patches(shape) for shape in shapes]))
-
-
-def _in_turn(names: Sequence[str]) -> list[str]:
-    """One of each collection after the other, so that a few patients are of both."""
-    sources = [[n for n in names if ct.source_of(n) == s] for s in sorted({ct.source_of(n) for n in names})]
-    placed = [(place, number, n) for number, same in enumerate(sources) for place, n in enumerate(same)]
-    return [name for _, _, name in sorted(placed)]
+        return once * float(np.mean([patches(shape) for shape in shapes]))
 
 
 def patches(shape: Sequence[int]) -> int:

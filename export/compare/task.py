@@ -16,7 +16,7 @@ from export.figures import Array, Labels
 from export.models.ct_segment_train import Batches, Plan, Trainer
 
 #: Modules of this folder that have a ``TASK``, by the task's name.
-MODULES: dict[str, str] = {"lesion": "lesion"}
+MODULES: dict[str, str] = {"lesion": "lesion", "class": "segmented"}
 
 
 @dataclass(frozen=True)

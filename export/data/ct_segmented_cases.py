@@ -23,8 +23,8 @@ from plugin.analysis.segmented_volume import Triple, masked
 
 #: Of the lungs, what is falsely marked, log-uniform, and how often. More than segmenters do: only where as
 #: much is marked without lesions as with them does the image decide.
-FALSELY_MARKED = (3e-4, 0.06)
-_FALSELY = 0.75
+FALSELY_MARKED = (3e-4, 0.05)
+_FALSELY = 0.6
 #: So often a part of the lesions is left out.
 _LEFT_OUT = 0.25
 #: A slab has at least so many mm.
@@ -162,7 +162,7 @@ def cases(volume: Coarse, count: int, draw: np.random.Generator) -> Iterator[Cas
             found = list(scenes(volume, draw))
         scene = found[number % len(found)]
         kind = ("whole", "most", "slab", "slab")[int(draw.integers(4))]
-        source = "left-out" if scene.marked is not None and draw.random() < _HALF else "spoiled"
+        source = "spoiled" if draw.random() < _HALF else _segmenter(scene)
         case = _case(volume, scene, kind, source, draw)
         made += [] if case is None else [case]
     yield from (case for case in made if case is not None)
@@ -174,12 +174,19 @@ def measured(volume: Coarse, slabs: int, draw: np.random.Generator) -> Iterator[
     for scene in scenes(volume, draw):
         if scene.kind.startswith("made-up"):
             continue
-        source = "left-out" if scene.marked is not None else "falsely"
+        source = _segmenter(scene)
         kinds = ["whole"] if scene.kind else ["whole", *("most",) * (slabs // 4), *("slab",) * slabs]
         for kind in kinds:
             case = _case(volume, scene, kind, source, draw)
             if case is not None:
                 yield case
+
+
+def _segmenter(scene: Scene) -> str:
+    """What there is of a segmenter's own marks in a scene: all, what of them is no lesion, or too little."""
+    if scene.marked is not None:
+        return "left-out"
+    return "spoiled" if scene.lesion.any() else "falsely"
 
 
 def _case(volume: Coarse, scene: Scene, kind: str, source: str, draw: np.random.Generator) -> Case | None:

@@ -19,7 +19,7 @@ def card(title: str, architecture: str) -> Words:
             "2 % of its lung and 3 mL on, negative without any, by experts' masks. The mask that the network "
             f"reads is another: half of the time what {QUICK.name}, a small slice-wise segmenter, marks in "
             "patients whom it never saw; else the expert's, drawn wider or narrower, with parts left out and "
-            "other dense lung marked as well, up to 6 % of the lungs. Trained from scratch; flips, pan, zoom "
+            "other dense lung marked as well, up to 5 % of the lungs. Trained from scratch; flips, pan, zoom "
             "and greys vary. PROD: trained on all patients but the DICOM chest of LIDC-IDRI; the figures are "
             "those of networks trained as long without the patient (three folds)."
         ),
