@@ -30,10 +30,10 @@ def _changed(name: str, place: str, value: Any) -> dict[str, Any]:
     return card
 
 
-def _volumetric(name: str, volume: dict[str, Any]) -> dict[str, Any]:
-    """A model's card with patches of a volume for its input."""
-    card = _changed(name, "input.shape", [1, 3, 8, 8, 8])
-    card["input"]["volume"] = volume
+def _volumetric(name: str, volume: dict[str, Any], channels: int = 3, **changes: Any) -> dict[str, Any]:
+    """A model's card with patches of a volume for its input, ``changes`` made to that."""
+    card = _changed(name, "input.shape", [1, channels, 8, 8, 8])
+    card["input"] |= {"volume": volume, "mean": [0.5] * channels, "std": [0.5] * channels} | changes
     return card
 
 
@@ -79,7 +79,13 @@ PERCENTILES = {"rule": "percentiles", "low": 1, "high": 99}
         (_volumetric(SEGMENT, VOLUME | {"orientation": "SPA"}), "one of L and R"),
         (_volumetric(SEGMENT, VOLUME | {"overlap": 1.0}), "overlap"),
         (_volumetric(AXIAL, VOLUME), "neither projected"),
-        (_volumetric(XRAY, VOLUME), "only a segmenter reads volumes"),
+        (_volumetric(XRAY, VOLUME), "only a CT"),
+        (_volumetric(REJECT, VOLUME, projection=None), "a rejector none"),
+        (_volumetric(SEGMENT, VOLUME | {"context": 6}, channels=2), "without input.volume.context"),
+        (_volumetric(AXIAL, VOLUME, projection=None), "a segmented one with it"),
+        (_volumetric(AXIAL, VOLUME | {"context": 6}, projection=None), "two channels"),
+        (_volumetric(AXIAL, VOLUME | {"context": 6, "crop": "body"}, projection=None), "crop must be lungs"),
+        (_volumetric(AXIAL, VOLUME | {"context": -1}, projection=None), "context"),
         (_changed(AXIAL, "input.projection", {"axis": "axial", "over": "lungs"}), "dense_hu and depth_mm"),
         (_changed(AXIAL, "input.projection", {"axis": "axial", "depth_mm": 300}), "only there"),
         (_changed(AXIAL, "input.projection", LUNGS | {"axis": "orthogonal"}), "axial or sagittal"),
@@ -94,6 +100,14 @@ def test_a_card_that_no_pipeline_can_use_is_refused(card: dict[str, Any], words:
 def test_a_classifier_with_one_sigmoid_for_each_class_is_a_card() -> None:
     card = Card.model_validate(_changed(XRAY, "outputs", [LOGITS]))
     assert [c.role for c in card.logits.classes] == ["finding", "other"]
+
+
+def test_a_classifier_may_read_the_segmented_volume() -> None:
+    given = _volumetric(AXIAL, VOLUME | {"context": 6}, channels=2, projection=None)
+    card = Card.model_validate(given)
+    assert card.input.view == "volume"
+    assert Card.model_validate(_card(AXIAL)).input.view == "axial"
+    assert Card.model_validate(_card(SEGMENT)).input.view is None
 
 
 def test_a_segmenter_of_volumes_may_leave_the_lungs_to_another() -> None:

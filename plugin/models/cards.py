@@ -170,17 +170,17 @@ class Card(Strict):
     @model_validator(mode="after")
     def _reads_what_its_modality_gives(self) -> Card:
         spec = self.input
-        if spec.volume:
-            wanted = {"segment": False, "classify": True}.get(self.task)
-            if wanted is None or wanted != (spec.volume.context is not None):
-                raise ValueError(
-                    "a segmenter reads a volume without input.volume.context, a classifier one with it, and "
-                    "others none"
-                )
         if self.modality != Modality.CT:
             if spec.projection is not None or spec.volume is not None:
                 raise ValueError("only a CT has projections and volumes")
             return self
+        if spec.volume:
+            context = {"segment": False, "classify": True}.get(self.task)
+            if context is None or context != (spec.volume.context is not None):
+                raise ValueError(
+                    "a segmenter reads a volume without input.volume.context, a classifier a segmented one "
+                    "with it, and a rejector none"
+                )
         if not isinstance(spec.intensity, HuWindow):
             raise ValueError("a model that reads CT needs input.intensity of rule hu_window")
         if (self.task == "segment" or spec.volume is not None) != (spec.projection is None):
