@@ -161,7 +161,7 @@ def test_networks_tell_whence_their_logits_come(name: str) -> None:
 def test_the_trainer_learns_and_reads_bytes(tmp_path: Path) -> None:
     given = pool()
     torch.manual_seed(1)
-    plan = Plan(steps=25, batch=8, rate=3e-3, warmup=3, average=0.8, save_every=100)
+    plan = Plan(steps=25, batch=8, rate=3e-3, warmup=3, average=0.8)
     trainer = ClassTrainer(volume_classes.inception(), plan, tmp_path / "part.pt")
     network = trainer.run(CaseSampler(given, 0, trainer.device))
     logit = read(network, given.channels)
