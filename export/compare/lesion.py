@@ -95,8 +95,10 @@ def read(network: nn.Module, stored: Stored, device: torch.device) -> npt.NDArra
     """The findings of a volume on the network's grid."""
 
     def predict(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        with torch.inference_mode():
-            return np.asarray(torch.sigmoid(network(torch.from_numpy(values).to(device))).cpu())
+        half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+        with torch.inference_mode(), half:
+            logits = network(torch.from_numpy(values).to(device))
+        return np.asarray(torch.sigmoid(logits.float()).cpu())
 
     image = (stored.image.astype(np.float32) / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
     (found,) = slide(

@@ -116,7 +116,7 @@ COMPACT = VolumeModel(
     spacing=(2.5, 1.5, 1.5),
     patch=(32, 128, 160),
     margin=10.0,
-    plan=Plan(steps=4000, batch=4, rate=1.5e-3, warmup=50, average=0.99),
+    plan=Plan(steps=4000, batch=2, rate=1.5e-3, warmup=50, average=0.99),
     default_rank=30,
 )
 MODELS = (
