@@ -111,8 +111,13 @@ def burst(seconds: float, out: Path, *, share: float, workers: int, most: int) -
 def _answered(futures: Sequence[Future[_Answer]]) -> Iterator[_Answer]:
     """Answers as they come, without those of trainings that failed, which the log tells of."""
     for future in as_completed(futures):
-        if future.exception() is not None:
-            _log.error("a training failed", exc_info=future.exception())
+        failure = future.exception()
+        if failure is not None:
+            _log.error(
+                "a training failed: %r",
+                failure,
+                exc_info=None if isinstance(failure, TimeoutError) else failure,
+            )
             continue
         yield future.result()
 
