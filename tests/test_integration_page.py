@@ -188,6 +188,26 @@ def test_the_most_urgent_comes_first(read: Read, window: Page) -> None:
     expect(window.locator("th.score")).to_have_attribute("aria-sort", "descending")
 
 
+def test_the_small_picture_of_a_ct_has_the_marks_and_is_fetched_once(read: Read, window: Page) -> None:
+    """Of the very slice that the reading chose; a list that is drawn anew asks for no picture again."""
+    asked: list[str] = []
+    window.on("request", lambda request: asked.append(request.url) if "/rendered" in request.url else None)
+    window.goto(f"{read.url}#/?modality=ct")
+    picture = window.locator(".thumbnail")
+    expect(picture).to_have_count(1)
+    window.wait_for_function("() => document.querySelector('.thumbnail img').naturalWidth > 0")
+    kept = read.entries["ct"]["thumbnail"]
+    assert kept["outlines"]
+    expect(picture.locator("polygon")).to_have_count(len(kept["outlines"]))
+    expect(picture.locator(".nothing")).to_have_count(0)
+    assert [url.split("/instances/")[1].split("/")[0] for url in asked] == [kept["instance"]]
+    window.locator("#filter-order").select_option("oldest")
+    expect(window.locator("th.time")).to_have_text("Arrived")
+    window.locator("#filter-modality").select_option("")
+    expect(_rows(window)).to_have_count(2)
+    assert sum(kept["instance"] in url for url in asked) == 1
+
+
 def test_the_slices_of_a_ct_and_what_was_marked(read: Read, window: Page) -> None:
     window.goto(f"{read.url}#/series/{read.entries['ct']['series']}")
     canvas = window.locator(".viewer canvas")

@@ -64,7 +64,7 @@ def test_data_become_text_and_never_markup(script: Path) -> None:
     text = script.read_text()
     sinks = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc"
     assert not re.search(sinks, text)
-    assert not re.search(r"https?://", text)
+    assert not re.search(r"https?://", text.replace("http://www.w3.org/2000/svg", "a name, not an address"))
 
 
 def test_every_text_is_there_in_every_language() -> None:

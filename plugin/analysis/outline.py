@@ -20,16 +20,17 @@ _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _Vertex = tuple[int, int]
 
 
-def outlines(mask: npt.NDArray[np.bool_]) -> list[Points]:
+def outlines(mask: npt.NDArray[np.bool_], *, tolerance: float = _TOLERANCE) -> list[Points]:
     """The outer outline of every part of a mask, the one around the largest area first.
 
     ``mask``: bool (rows, columns); pixels that touch at a corner belong together. Each outline is float64
     (points, 2), column and row, (0, 0) being the upper left corner of the upper left pixel; its last point
     is its first. Holes are enclosed. The centres of a part's pixels are inside, those of all pixels around
-    it outside; only an outline of more than four thousand points is coarser.
+    it outside; only an outline of more than four thousand points is coarser, or one that may be by a larger
+    ``tolerance`` in pixels.
     """
     loops = [loop for loop in _loops(_edges(mask)) if _area(loop) > 0]
-    return [_simplified(loop) for loop in sorted(loops, key=_area, reverse=True)]
+    return [_simplified(loop, tolerance) for loop in sorted(loops, key=_area, reverse=True)]
 
 
 def _edges(mask: npt.NDArray[np.bool_]) -> dict[_Vertex, list[int]]:
@@ -73,9 +74,8 @@ def _area(loop: Points) -> float:
     return float((x * following_y - following_x * y).sum() / 2)
 
 
-def _simplified(loop: Points) -> Points:
+def _simplified(loop: Points, tolerance: float) -> Points:
     """The outline with as few of its points as come within the tolerance, doubled until they fit."""
-    tolerance = _TOLERANCE
     simpler = _within(loop, tolerance)
     while len(simpler) > _MOST_POINTS:
         tolerance *= 2

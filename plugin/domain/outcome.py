@@ -84,6 +84,19 @@ class KeptFindings(_Kept):
     remarks: tuple[KeptRemark, ...] = ()
 
 
+class KeptThumbnail(_Kept):
+    """The slice that stands for a CT, by Orthanc's id, and what is marked on it.
+
+    ``outlines``: closed, as column, row, column, row … of the slice as it is stored, (0, 0) being its upper
+    left corner.
+    """
+
+    instance: str
+    rows: int
+    columns: int
+    outlines: tuple[tuple[int, ...], ...] = ()
+
+
 class KeptModel(_Kept):
     """A network that read the series."""
 
@@ -119,6 +132,8 @@ class Outcome(_Kept):
     answer: str | None = None
     """What the findings come to (:class:`plugin.results.statement.Answer`); None where nothing was found out,
     or an older version wrote it."""
+    thumbnail: KeptThumbnail | None = None
+    """Of a CT that was segmented; None where an older version wrote it."""
     outputs: dict[ResultKind, str | None] = dict.fromkeys(ResultKind)
     models: tuple[KeptModel, ...] = ()
     timings: dict[str, float] = {}

@@ -34,6 +34,7 @@ from plugin.results.pdf.report import build_pdf
 from plugin.results.seg.segmentation import build_seg
 from plugin.results.sr.regions import NOWHERE, ct_regions
 from plugin.results.sr.report import build_sr
+from plugin.results.thumbnail import thumbnail_of
 from plugin.screening import gate
 from plugin.screening.common import warn
 
@@ -103,7 +104,12 @@ def read(request: Request) -> Reading:
             attention=classified.seen,
         )
     results = _results(request, volume, material, findings)
-    return Reading(verdict=Verdict(remarks=remarks), findings=findings, results=results)
+    return Reading(
+        verdict=Verdict(remarks=remarks),
+        findings=findings,
+        results=results,
+        thumbnail=None if material is None else thumbnail_of(material),
+    )
 
 
 def _decode(request: Request, chosen: Sequence[Instance]) -> tuple[CtVolume, dict[HuWindow, Projections]]:

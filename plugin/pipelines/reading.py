@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from plugin.dicom.imaging import SeriesSource
 from plugin.domain.assessment import Assessment
 from plugin.domain.findings import Findings, Verdict
+from plugin.domain.outcome import KeptThumbnail
 from plugin.models.lineup import Lineup
 from plugin.results.identity import Identity
 from plugin.results.summary import Earlier
@@ -73,9 +74,11 @@ class Request:
 class Reading:
     """What came of it: the verdict, the findings where it was accepted, the DICOM objects to store.
 
-    ``results``: by kind (``plugin.domain.kinds.ResultKind``), in the order in which to store them.
+    ``results``: by kind (``plugin.domain.kinds.ResultKind``), in the order in which to store them;
+    ``thumbnail``: of a CT that was segmented.
     """
 
     verdict: Verdict
     findings: Findings | None = None
     results: dict[str, Dataset] = field(default_factory=dict)
+    thumbnail: KeptThumbnail | None = None

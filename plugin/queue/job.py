@@ -109,6 +109,7 @@ class Job:
             verdict=kept_verdict(read.verdict),
             findings=kept_findings(read.findings) if read.findings else None,
             answer=state(read.findings).answer if read.findings else None,
+            thumbnail=read.thumbnail,
             outputs={**outputs},
             models=models_of(self._lineup, entry.modality),
             timings=self._stages.timings,

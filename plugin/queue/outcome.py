@@ -44,6 +44,7 @@ def entry_json(entry: Entry, holds: Callable[[str], bool]) -> dict[str, Any]:
         "answer": answer_of(outcome) if outcome else None,
         "impression": entry.impression,
         "station": entry.station,
+        "thumbnail": kept["thumbnail"],
         "outputs": {kind: None if stored in gone else stored for kind, stored in kept["outputs"].items()},
         "gone": gone,
         "models": kept["models"],

@@ -54,6 +54,7 @@ def row(service: Service, entry: Entry) -> dict[str, Any]:
         "reasons": [] if outcome.verdict is None else kept["verdict"]["reasons"],
         "score": _score(service, outcome),
         "percent": _percent(outcome),
+        "thumbnail": kept["thumbnail"],
         "outputs": kept["outputs"],
         "error": entry.error,
         "noted_at": entry.noted_at,

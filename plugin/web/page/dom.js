@@ -5,7 +5,15 @@
  * true is an attribute without a value; null, undefined and false are left out, also among the children.
  */
 export function h(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
+  return made(document.createElement(tag), properties, children);
+}
+
+/** A part of a drawing, likewise. */
+export function svg(tag, properties = {}, ...children) {
+  return made(document.createElementNS("http://www.w3.org/2000/svg", tag), properties, children);
+}
+
+function made(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);

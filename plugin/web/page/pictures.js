@@ -8,7 +8,8 @@ export const WINDOWS = { lung_window: [-500, 1500], soft_window: [40, 400] };
 
 const SMALL = 96;
 const LARGE = 1000;
-const firsts = new Map();
+const MOST_KEPT = 400;
+const kept = new Map();
 
 /** The address of a picture of an instance, as large as fits a square; of a CT in a window of Hounsfield units. */
 export function drawn(instance, { size = null, window = null } = {}) {
@@ -34,11 +35,22 @@ export async function slicesOf(series) {
   }
 }
 
-/** A small picture of a row of the worklist, fetched when it comes into sight. */
+/**
+ * A small picture of a row of the worklist, fetched when it comes into sight: a film's attention map, or the
+ * slice of a CT on which most was marked, with the outlines; a ring in its corner says that nothing was. What
+ * was fetched once is shown again without being asked for.
+ */
 export function thumbnail(one) {
-  const image = h("img", { alt: "", width: SMALL, height: SMALL, class: "thumbnail" });
-  const hide = () => image.classList.add("missing");
-  image.addEventListener("error", hide);
+  const key = `${one.series} ${one.updated_at}`;
+  const known = kept.get(key);
+  if (known) return known;
+  const image = h("img", { alt: "", width: SMALL, height: SMALL });
+  const frame = h("span", { class: "thumbnail" }, image, one.thumbnail && marks(one.thumbnail));
+  const hide = () => frame.classList.add("missing");
+  image.addEventListener("error", () => {
+    kept.delete(key); // it is asked for anew when the list changes
+    hide();
+  });
   const sight = new IntersectionObserver((seen) => {
     if (!seen.some((one) => one.isIntersecting)) return;
     sight.disconnect();
@@ -48,19 +60,29 @@ export function thumbnail(one) {
     }, hide);
   });
   sight.observe(image);
-  return image;
+  kept.set(key, frame);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
+  return frame;
+}
+
+function marks({ rows, columns, outlines }) {
+  if (outlines.length === 0) return h("span", { class: "nothing", "aria-hidden": "true" });
+  const points = (outline) => outline.map((value, index) => `${value}${index % 2 ? " " : ","}`).join("").trim();
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${columns} ${rows}`, "aria-hidden": "true" },
+    outlines.map((outline) => svg("polygon", { points: points(outline) })),
+  );
 }
 
 async function source(one) {
   const { attention } = one.outputs;
   if (attention) return drawn(attention, { size: SMALL });
-  if (!firsts.has(one.series)) {
-    const slices = await slicesOf(one.series);
-    firsts.set(one.series, slices[Math.floor(slices.length / 2)]);
-  }
-  const instance = firsts.get(one.series);
-  if (!instance) return null;
-  return drawn(instance, { size: SMALL, window: one.modality === "ct" ? WINDOWS.lung_window : null });
+  const window = one.modality === "ct" ? WINDOWS.lung_window : null;
+  if (one.thumbnail) return drawn(one.thumbnail.instance, { size: SMALL, window });
+  const slices = await slicesOf(one.series);
+  const middle = slices[Math.floor(slices.length / 2)];
+  return middle ? drawn(middle, { size: SMALL, window }) : null;
 }
 
 /** A large picture of an instance with its words below; it leads to the picture in its own size. */
