@@ -14,7 +14,7 @@ import requests
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from demo.server import ORTHANC
 from tests.browser import AXE, CHROMIUM, chromium, opened, violations
@@ -29,6 +29,7 @@ pytestmark = [
 expect.set_options(timeout=60_000)
 
 MARKUP = "<script>alert(1)</script>"
+STATION = "RÖ 2 & 3 <b>"
 
 PAINTED = """() => {
     const canvas = document.querySelector('.viewer canvas');
@@ -53,6 +54,7 @@ class Read:
 def _named(file: Path, folder: Path, name: str) -> Path:
     dataset = pydicom.dcmread(file)
     dataset.PatientName, dataset.PatientID = name, "P-77"
+    dataset.StationName = STATION
     renamed = folder / file.name
     dataset.save_as(renamed)
     return renamed
@@ -176,6 +178,17 @@ def test_what_is_wanted_is_in_the_address(read: Read, window: Page) -> None:
     bookmark.close()
 
 
+def test_a_station_is_chosen_by_its_name(read: Read, window: Page) -> None:
+    window.goto(read.url)
+    expect(window.locator("#filter-station option")).to_have_text(["All", STATION])
+    window.locator("#filter-station").select_option(STATION)
+    expect(_rows(window)).to_have_count(1)
+    expect(_rows(window)).to_contain_text(STATION)
+    window.reload()
+    expect(_rows(window)).to_have_count(1)
+    expect(window.locator("#filter-station")).to_have_value(STATION)
+
+
 def test_the_most_urgent_comes_first(read: Read, window: Page) -> None:
     asked = {order: read.pacs.get(f"/ai/worklist?order={order}")["series"] for order in ("urgency", "oldest")}
     ranks = {"positive": 0, "borderline": 1, "negative": 2}
@@ -206,6 +219,21 @@ def test_the_small_picture_of_a_ct_has_the_marks_and_is_fetched_once(read: Read,
     window.locator("#filter-modality").select_option("")
     expect(_rows(window)).to_have_count(2)
     assert sum(kept["instance"] in url for url in asked) == 1
+
+
+def test_where_nothing_was_marked_a_ring_says_so(read: Read, window: Page) -> None:
+    def unmarked(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        for row in told["series"]:
+            if row["thumbnail"]:
+                row["thumbnail"]["outlines"] = []
+        route.fulfill(response=answer, json=told)
+
+    window.route("**/ai/worklist?*", unmarked)
+    window.goto(read.url)
+    expect(window.locator(".thumbnail .nothing")).to_have_count(1)
+    expect(window.locator(".thumbnail polygon")).to_have_count(0)
 
 
 def test_the_slices_of_a_ct_and_what_was_marked(read: Read, window: Page) -> None:

@@ -225,6 +225,8 @@ def test_orthancs_requests_reach_the_routes_whole(starting: Service) -> None:
     limited = ask("/ai/series", method="GET", headers=local, get={"limit": "0"})
     assert (limited.status, limited.headers["Content-Type"]) == (400, "application/json")
     assert "limit" in json.loads(limited.body)["error"]
+    escaped = {"state": "%64one", "series": f"{NOTHING}%2C{NOTHING}"}  # as Orthanc 1.10 hands it over
+    assert ask("/ai/worklist", method="GET", headers=local, get=escaped).status == 200
     run = f"/ai/series/{NOTHING}/run"
     assert ask(run, method="POST", headers=local | {"Origin": "http://a.org"}, body=b"").status == 403
     assert ask(run, method="POST", headers=local, body=bytes(1 << 20)).status == 413

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from plugin.service import Service
 from plugin.web.access import Guard
@@ -24,7 +25,8 @@ def rest_callback(service: Service, guard: Guard, users: Users = _NOBODY) -> Cal
         asked = HttpRequest(
             method=request["method"],
             path=uri.removeprefix("/ai").strip("/"),
-            arguments=request.get("get", {}),
+            # Orthanc 1.10 hands them over as the address has them.
+            arguments={name: unquote(value) for name, value in request.get("get", {}).items()},
             headers=headers,
             body=bytes(request.get("body") or b""),
             user=users.of(headers),

@@ -107,7 +107,7 @@ function stations(field, select, option) {
   getJson(ai("stations")).then(
     (names) => {
       choice.append(...names.filter((name) => name !== wanted.station).map((name) => option("station", name, name)));
-      label.hidden = choice.options.length < 3 && !wanted.station;
+      label.hidden = choice.options.length < 2;
     },
     () => {},
   );

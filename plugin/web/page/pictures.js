@@ -1,7 +1,7 @@
 // Pictures that Orthanc draws: of the images, and of the results.
 
 import { getJson, orthanc } from "./api.js";
-import { h } from "./dom.js";
+import { h, svg } from "./dom.js";
 import { t } from "./words.js";
 
 export const WINDOWS = { lung_window: [-500, 1500], soft_window: [40, 400] };

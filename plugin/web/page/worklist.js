@@ -53,7 +53,8 @@ async function refresh(now, list, look) {
       asked.set("series", limited.series.join(","));
     }
     if (places.length) asked.set("after", places.at(-1));
-    answer = await getJson(ai(`worklist?${asked}`));
+    // A plus in a query is a plus to Orthanc.
+    answer = await getJson(ai(`worklist?${asked.toString().replaceAll("+", "%20")}`));
   } catch (error) {
     tell(t("page.unanswered", { why: error.message }), true);
     return false;
