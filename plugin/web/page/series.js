@@ -168,7 +168,7 @@ function classifier(said, cards, part) {
 }
 
 function lungs(measured) {
-  const columns = ["side", "volume", "marked", "share"];
+  const columns = ["side", "millilitres", "marked", "share"];
   const volume = (value) => `${number(value, value > 0 && value < 10 ? 1 : 0)} mL`;
   return h(
     "table",
