@@ -266,7 +266,8 @@ def _untold(findings: Findings) -> list[str]:
         keys.append("cause_xray" if findings.modality == Modality.XRAY else "cause_ct")
     if said.answer in {Answer.UNLIKELY, Answer.NONE_MARKED, Answer.FEW_MARKED, Answer.NOT_SUSPECTED}:
         keys.append("not_ruled_out")
-    if said.answer in _MARKS and said.answer is not Answer.NONE_MARKED and said.positive < said.classifiers:
+    averaged = [c for c in findings.classifications if c.projection != "volume" and not c.positive]
+    if said.answer in _MARKS and said.answer is not Answer.NONE_MARKED and averaged:
         keys.append("outlines_firmer")
     opinions = findings.classifications if findings.joined is None else (findings.joined,)
     if any(classification.borderline for classification in opinions):

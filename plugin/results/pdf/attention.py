@@ -51,7 +51,8 @@ class ProjectionAttention:
 
 def projections(page: Page, area: Area, maps: Sequence[ProjectionAttention], texts: Texts) -> float:
     """The maps of the CT classifiers side by side, as high as ``area`` at most; returns y below."""
-    located, called = all(seen.located for seen in maps), any(seen.called for seen in maps)
+    told = _told(maps)
+    located, called = all(seen.located for seen in told), any(seen.called for seen in told)
     title = texts(f"pdf.{kind(located=located, called=called)}")
     below = top = page.heading(area.x, area.y, title, area.width)
     each = (area.width - _GAP * (len(maps) - 1)) / len(maps)
@@ -86,14 +87,23 @@ def words_height(page: Page, maps: Sequence[ProjectionAttention], width: float, 
 
 
 def caption_of(maps: Sequence[ProjectionAttention], texts: Texts) -> str:
-    """How to read several maps together."""
-    return caption(
+    """How to read several maps together: those that locate disease, then the others if there are any."""
+    told = _told(maps)
+    words = caption(
         texts,
         outside=max(seen.outside for seen in maps),
-        located=all(seen.located for seen in maps),
-        called=any(seen.called for seen in maps),
+        located=all(seen.located for seen in told),
+        called=any(seen.called for seen in told),
         unseen=any(bool(np.isnan(seen.attention).any()) for seen in maps),
     )
+    others = [seen.projection for seen in maps if seen.located != told[0].located]
+    names = [texts(f"projection.{projection}") for projection in dict.fromkeys(others)]
+    return " ".join([words, *(texts("attention.beside", where=n[:1].upper() + n[1:]) for n in names)])
+
+
+def _told(maps: Sequence[ProjectionAttention]) -> list[ProjectionAttention]:
+    """The maps that the title and the first words are about: those that locate disease, else all."""
+    return [seen for seen in maps if seen.located] or list(maps)
 
 
 def over(
