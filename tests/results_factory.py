@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -223,6 +223,13 @@ def ct_findings(remarks: tuple[Remark, ...] = (), lungs: LungMeasurements | None
         lungs=lungs or measurements(),
         remarks=remarks,
     )
+
+
+def three_classifiers() -> Findings:
+    """A CT with two classifiers of projections and one of the segmented volume."""
+    usual = ct_findings()
+    third = classification("ct-volume", "volume", 0.91)
+    return replace(usual, classifications=(*usual.classifications, third))
 
 
 def xray_findings(remarks: tuple[Remark, ...] = (), probability: float = 0.83) -> Findings:

@@ -111,6 +111,22 @@ def test_it_fits_its_very_parts_and_no_others(tmp_path: Path) -> None:
     assert not join.fits([*parts[:2], loaded("seg", as_measured=False)])
 
 
+def test_a_third_classifier_has_no_say_and_takes_none_away(tmp_path: Path) -> None:
+    """A classifier of the segmented volume beside the parts: the headline stays theirs, it is told below."""
+    join = joiner(tmp_path)
+    assert join.fits([loaded("ax"), loaded("sg"), loaded("seg")])
+    both = [named("ax", probability=0.9), named("sg", probability=0.8)]
+    third = classification("ct-volume", "volume", 0.01)
+    joined = join.join([*both, third], measured())
+    assert joined == join.join(both, measured())
+    findings = Findings(modality=Modality.CT, classifications=(*both, third), joined=joined, lungs=measured())
+    without = replace(findings, classifications=tuple(both))
+    assert headline(findings, Texts("en")) == headline(without, Texts("en"))
+    assert "ct-volume (segmented volume): negative; score 1 of 100" in summarise(findings, Texts("en"))
+    assert "ct-volume (volume segmentado): negativo" in summarise(findings, Texts("pt"))
+    assert [used.name for used in findings.algorithms].count("ct-volume") == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from results_factory import IDENTITY, LABEL, algorithm, ct_findings, measurements
+from results_factory import IDENTITY, LABEL, algorithm, ct_findings, measurements, three_classifiers
 from test_results_pdf import HISTORY, boxes, ct_pdf, material, needs_poppler, words
 from test_results_sr import coded, ct_report, group, groups, numbers, texts
 
@@ -28,6 +28,15 @@ def both(agreement: float | None = 0.7231, findings: float = 120.0) -> Findings:
         agreement=agreement,
     )
     return replace(ct_findings(), lungs=leading, beside=(other,))
+
+
+def assert_nothing_overlaps(found: list[tuple[float, float, float, float]]) -> None:
+    """No box of a word (left, top, right, bottom) lies over another."""
+    for n, (left, top, right, bottom) in enumerate(found):
+        for other in found[n + 1 :]:
+            wide = min(right, other[2]) - max(left, other[0])
+            tall = min(bottom, other[3]) - max(top, other[1])
+            assert wide < 0.5 or tall < 0.45 * min(bottom - top, other[3] - other[1])
 
 
 def test_the_report_has_both_with_their_agreement() -> None:
@@ -94,12 +103,45 @@ def test_the_page_has_both_and_nothing_overlaps(language: str, tmp_path: Path) -
     }[language]
     for sentence in expected:
         assert sentence in text
-    found = boxes(page, tmp_path)
-    for n, (left, top, right, bottom) in enumerate(found):
-        for other in found[n + 1 :]:
-            wide = min(right, other[2]) - max(left, other[0])
-            tall = min(bottom, other[3]) - max(top, other[1])
-            assert wide < 0.5 or tall < 0.45 * min(bottom - top, other[3] - other[1])
+    assert_nothing_overlaps(boxes(page, tmp_path))
+
+
+@needs_poppler
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", ("Segmented volume", "Where the network sees opacities", "do not locate disease")),
+        ("pt", ("Volume segmentado", "Onde a rede vê opacidades", "não localizam doença")),
+    ],
+)
+def test_a_third_classifier_has_its_map_beside_those_that_locate(
+    language: str, expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    label = SeriesLabel(software_version="0.1.0", language=language)
+    shown = material(maps=1)
+    (axial,) = shown.attention
+    maps = tuple(
+        replace(axial, projection=projection, located=projection != "volume")
+        for projection in ("axial", "sagittal", "volume")
+    )
+    page = ct_pdf(three_classifiers(), material=replace(shown, attention=maps), label=label)
+    text = " ".join(words(page, tmp_path).split())
+    for part in expected:
+        assert part in text
+    assert_nothing_overlaps(boxes(page, tmp_path))
+
+
+def test_each_classifier_of_a_report_is_named_with_what_it_read() -> None:
+    report = ct_report(three_classifiers(), outlined=True)
+    third = group(report, "classifier-ct-volume-volume")
+    said = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: item.TextValue
+        for item in third.ContentSequence
+        if item.ValueType == "TEXT"
+    }
+    assert said["Algorithm Name"] == "ct-volume"
+    assert "projection=volume" in said["Algorithm Parameters"]
+    assert numbers(third)["Probability"] == pytest.approx(0.91)
 
 
 @needs_poppler

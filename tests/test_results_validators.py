@@ -27,6 +27,7 @@ from results_factory import (
     lungs_on,
     measurements,
     regions_of,
+    three_classifiers,
     volume,
     xray,
     xray_findings,
@@ -76,8 +77,9 @@ def ct_results(
         "usual": ct_findings((WARNING,)),
         "clear": replace(ct_findings(), lungs=measurements((2000.0, 0.0), (1800.0, 0.0))),
         "no lungs": replace(ct_findings(), lungs=None),
+        "three classifiers": three_classifiers(),
     }[kind]
-    if kind != "usual":
+    if kind in {"clear", "no lungs"}:
         mask = mask & False
     if kind == "no lungs":
         lungs = lungs * 0
@@ -143,6 +145,7 @@ CASES: dict[str, Callable[[], dict[str, Dataset | None]]] = {
     "ct without findings": lambda: ct_results("clear", False),
     "ct without lungs": lambda: ct_results("no lungs", False),
     "ct as Comprehensive 3D SR": lambda: ct_results("usual", False, report_type="COMPREHENSIVE_3D"),
+    "ct with three classifiers": lambda: ct_results("three classifiers", False),
     "x-ray": lambda: xray_results(False),
     "x-ray, dirty": lambda: xray_results(True),
     "x-ray with regions": lambda: xray_results(False, located=True),
