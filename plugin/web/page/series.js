@@ -17,8 +17,6 @@ const BUSY_SECONDS = 2;
 const IDLE_SECONDS = 15;
 const KINDS = { sr: "sr", pdf: "pdf", seg: "seg", attention: "attention_map", key_images: "key_images" };
 const SIDES = ["right", "left", "both"];
-/** Words for what a classifier reads, where its projection's name has other words. */
-const WHERE = { volume: "segmented" };
 
 export function openSeries(content, id) {
   const parts = {
@@ -163,7 +161,7 @@ function classifier(said, cards, part) {
       {},
       t(said.positive ? "answer.positive" : "answer.negative"),
       isBorderline(scored) && `, ${t("series.borderline")}`,
-      ` (${t(`series.${WHERE[said.projection] ?? said.projection ?? "frontal"}`)})`,
+      ` (${t(`series.${said.projection ?? "frontal"}`)})`,
     ),
     scoreBar(scored),
   );
