@@ -6,19 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from export.data import ct, ct_segmented
-from export.data.balance import balanced
-from export.data.ct_marked import Marked
-from export.data.ct_segmented import CONTEXT, SHAPE, Coarse
-from export.data.ct_segmented_cases import cases, measured, scenes
-from export.data.ct_segmented_pool import CaseSampler, Pool, vary
-from export.models.ct_class_volume import MODELS
-from export.models.ct_class_volume_train import ClassTrainer, read
-from export.models.ct_segment_train import Plan
-from export.networks import volume_classes
-from plugin.analysis.segmented_volume import lesion_channels
+torch = pytest.importorskip("torch", reason="PyTorch is only needed for training and export")
+for needed in ("monai", "nibabel"):
+    pytest.importorskip(needed, reason=f"{needed} is only needed for training and export")
+
+from export.data import ct, ct_segmented  # noqa: E402
+from export.data.balance import balanced  # noqa: E402
+from export.data.ct_marked import Marked  # noqa: E402
+from export.data.ct_segmented import CONTEXT, SHAPE, Coarse  # noqa: E402
+from export.data.ct_segmented_cases import cases, measured, scenes  # noqa: E402
+from export.data.ct_segmented_pool import CaseSampler, Pool, vary  # noqa: E402
+from export.models.ct_class_volume import MODELS  # noqa: E402
+from export.models.ct_class_volume_train import ClassTrainer, read  # noqa: E402
+from export.models.ct_segment_train import Plan  # noqa: E402
+from export.networks import volume_classes  # noqa: E402
+from plugin.analysis.segmented_volume import lesion_channels  # noqa: E402
 
 VOXEL = (5.0, 3.0, 3.0)
 
