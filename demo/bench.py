@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 
 from demo.fleet.bench import capacity, compare
 from demo.measure import answer_times, memory_mib, percentile, running, send_folder, settled
+from demo.pages import pages_table
 from demo.phantom.files import write_studies
 from demo.server import OrthancServer
 from demo.soak.series import Factory
@@ -50,6 +51,9 @@ def main() -> None:
     parser.add_argument(
         "--ct-seconds", type=float, metavar="S", help="with --capacity: seconds for a CT on other workers"
     )
+    parser.add_argument(
+        "--pages", type=int, metavar="N", help="only: what so many open pages /ai/ cost while nobody reads"
+    )
     options = parser.parse_args()
     if options.workers or options.capacity:
         _workers_table(options)
@@ -57,6 +61,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
         synthetic = Path(scratch) / "synthetic"
         write_studies(synthetic)
+        if options.pages:
+            pages_table(Path(scratch), _factory(Path(scratch), synthetic), options.pages)
+            return
         if options.segmenters:
             _write_slices(synthetic / "ct", Path(scratch) / "results", RESULTS)
             _segmenters_table(Path(scratch), options.segmenters)
@@ -79,11 +86,16 @@ def _workers_table(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="chest-ai-bench-") as scratch:
         folder, synthetic = Path(scratch), Path(scratch) / "synthetic"
         write_studies(synthetic)
-        slices = list((synthetic / "ct").iterdir())
-        factory = Factory(xray=synthetic / "xray" / "xray.dcm", ct=slices, folder=folder / "sent", seed=1)
+        factory = _factory(folder, synthetic)
         runs = compare(folder, factory, options.workers or [1, 2])
         if options.capacity:
             capacity(folder, synthetic, runs, ct_seconds=options.ct_seconds)
+
+
+def _factory(folder: Path, synthetic: Path) -> Factory:
+    """Series made of the synthetic studies, below ``folder``."""
+    slices = list((synthetic / "ct").iterdir())
+    return Factory(xray=synthetic / "xray" / "xray.dcm", ct=slices, folder=folder / "sent", seed=1)
 
 
 def _reading_table(server: OrthancServer, studies: Mapping[str, Path]) -> None:

@@ -227,6 +227,10 @@ def test_orthancs_requests_reach_the_routes_whole(starting: Service) -> None:
     assert "limit" in json.loads(limited.body)["error"]
     escaped = {"state": "%64one", "series": f"{NOTHING}%2C{NOTHING}"}  # as Orthanc 1.10 hands it over
     assert ask("/ai/worklist", method="GET", headers=local, get=escaped).status == 200
+    listed = ask("/ai/worklist", method="GET", headers=local, get={})
+    tagged = local | {"If-None-Match": listed.headers["ETag"]}
+    assert ask("/ai/worklist", method="GET", headers=tagged, get={}).status == 304
+    assert ask("/ai/worklist", method="GET", headers={"Host": "evil.example"}, get={}).status == 403
     run = f"/ai/series/{NOTHING}/run"
     assert ask(run, method="POST", headers=local | {"Origin": "http://a.org"}, body=b"").status == 403
     assert ask(run, method="POST", headers=local, body=bytes(1 << 20)).status == 413
