@@ -29,7 +29,7 @@ from export.studies.precision_report import table as precision_table
 from plugin.models.cards import read_card
 from plugin.models.joined import FILE as JOINED
 from plugin.models.joined import read_joiners
-from plugin.models.lineup import ROLES, default_model
+from plugin.models.lineup import CT_VOLUME, ROLES, default_model
 
 _log = logging.getLogger("export")
 #: Files with tables between marks.
@@ -65,7 +65,8 @@ def write_tables(files: tuple[Path, ...] = _TABLES) -> None:
     """
     cards = [read_card(path.parent) for path in sorted(ONNX_MODELS.glob("*/card.json"))]
     joined = [joiner.card for joiner in read_joiners(ONNX_MODELS)[0]]
-    defaults = {default_model(role, cards) for role in ROLES}
+    # A classifier of the segmented volume is not read unless it is named.
+    defaults = {default_model(role, cards) for role in ROLES if role is not CT_VOLUME}
     tables = {
         "figures": table([*joined, *(card for card in cards if card.name in defaults)], most=_HEADLINES),
         "ct joined": table(joined),

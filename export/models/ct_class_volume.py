@@ -106,7 +106,7 @@ class SegmentedVolumeModel:
             figures=measured.figures,
             shortcut_checks=measured.shortcut_checks,
             self_test=exported.self_test,
-            **ct_class_volume_text.card(self.title, self.architecture),
+            **ct_class_volume_text.card(self.title, self.architecture, measured),
         )
         return write_card(card, folder)
 

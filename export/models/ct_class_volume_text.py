@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from export.measured import Measured
+from export.models.ct_class_volume_measure import SHARE_ALONE, WITHIN
 from export.models.ct_joined_share import QUICK
 from export.models.ct_lung_text import Words
 from export.models.ct_projection import LICENCE, TRAINING_LICENCE
 
 
-def card(title: str, architecture: str) -> Words:
-    """The words of a network's card."""
+def card(title: str, architecture: str, measured: Measured) -> Words:
+    """The words of a network's card, with what its figures say against it."""
     return Words(
         title=title,
         architecture=architecture,
@@ -29,13 +31,27 @@ def card(title: str, architecture: str) -> Words:
             "pneumonia. It is no test for COVID-19."
         ),
         limits=(
-            "It reads nothing but what the segmenter marks and 6 mm around it: what is not marked it cannot "
-            "see, and where nothing is marked its answer is the same for every patient. How much is marked "
-            "tells most of the answer; the checks say how much. Very small evidence: 15 patients with "
-            "findings from two collections and seven without from others; figures of whole volumes are "
-            "confounded by the source. Other pneumonias, atelectasis and tumours are not told apart. Its "
-            "attention was not measured against experts' outlines: it shows what moved the score and "
-            "locates no disease."
+            _less_than_the_amount(measured)
+            + "It reads nothing but what the segmenter marks and 6 mm around it: what is not marked it "
+            "cannot see, and where nothing is marked its answer is the same for every patient. How much is "
+            "marked tells most of the answer; the checks say how much. Very small evidence: 15 patients "
+            "with findings from two collections and seven without from others; figures of whole volumes are "
+            "confounded by the source. Other pneumonias, atelectasis, tumours and shallow breath that is "
+            "marked are called as well. Its attention was not measured against experts' outlines: it shows "
+            "what moved the score and locates no disease."
         ),
         licence=LICENCE,
+    )
+
+
+def _less_than_the_amount(measured: Measured) -> str:
+    """What has to be said first where the amount that is marked tells as much as the network."""
+    figures = {each.name: each.value for each in (*measured.figures, *measured.shortcut_checks)}
+    network, amount = figures.get(WITHIN), figures.get(SHARE_ALONE)
+    if network is None or amount is None or network > amount:
+        return ""
+    return (
+        "How much of the lung the segmenter marks tells slabs with lesions better without this network: AUC "
+        f"{amount:.3f} against {network:.3f} within COVID-19 patients. So it is an option, to compare with "
+        "and to train on, and is not read unless it is named. "
     )

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 PROD = "prod"
 SEED = 31
 #: Of the compact networks.
-PLAN = Plan(steps=600, batch=16, rate=2e-3, warmup=40, weight_decay=2e-2, average=0.98)
+PLAN = Plan(steps=900, batch=16, rate=2e-3, warmup=40, weight_decay=2e-2, average=0.98)
 
 #: The channels are in [0, 1], most of them 0, and stay so.
 MEAN, STD = 0.0, 1.0
