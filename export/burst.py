@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 _RESULTS = "lesion.json"
 _Answer = TypeVar("_Answer")
 _OUTCOMES = TypeAdapter(list[Outcome])
+#: Steps that no training needs more of.
+_MOST = 4000
 #: The curve's numbers of patients with COVID-19 beside all.
 _FEWER = (3, 6)
 #: How much of the time of the comparison goes into steps; the rest is for reading volumes.
@@ -140,7 +142,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seconds", type=float, default=270, help="in all (default %(default)s)")
     parser.add_argument("--share", type=float, default=0.45, help="of them for the segmenter")
     parser.add_argument("--workers", type=int, default=4, help="processes beside each other")
-    parser.add_argument("--steps", type=int, default=COMPACT.plan.steps, help="of a training, at most")
+    parser.add_argument("--steps", type=int, default=_MOST, help="of a training, at most")
     arguments = parser.parse_args(argv)
     _begin(os.cpu_count() or 1)
     if arguments.pack:

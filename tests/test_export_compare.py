@@ -24,7 +24,7 @@ from export.compare.training import parts  # noqa: E402
 from export.data import ct  # noqa: E402
 from export.data.ct_pack import pack, unpack  # noqa: E402
 from export.models import ct_volume  # noqa: E402
-from export.networks import volumetric  # noqa: E402
+from export.networks import unetpp, volumetric  # noqa: E402
 
 COVID = [f"{source}_{number:03}" for source in ("coronacases", "radiopaedia") for number in range(1, 7)]
 PATCH = (16, 32, 32)
@@ -40,6 +40,14 @@ def test_the_networks_draw_every_voxel_and_normalise_by_instance(build) -> None:
     assert any(isinstance(layer, nn.InstanceNorm3d) for layer in network.modules())
     assert not any(isinstance(layer, nn.BatchNorm3d) for layer in network.modules())
     assert 1e6 < sum(weight.numel() for weight in network.parameters()) < 7e6
+
+
+@pytest.mark.parametrize("build", [volumetric.fcn8s, volumetric.unet, volumetric.vnet, unetpp.compact])
+def test_the_networks_begin_with_findings_as_rare(build) -> None:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        logits = build().eval()(torch.randn(1, 1, 32, 64, 64))
+    assert 0.02 < float(torch.sigmoid(logits).mean()) < 0.15
 
 
 def _small() -> nn.Module:

@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from export.data.ct_segment import Batch
 
@@ -25,7 +26,11 @@ _SAVE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a network is trained."""
+    """How long and how fast a network is trained.
+
+    ``average``: how much of the running average of the weights is kept at each step; less in the first steps,
+    so that a short training is not averaged with its beginning.
+    """
 
     steps: int
     batch: int = 8
@@ -68,10 +73,11 @@ class Trainer:
     def __init__(self, network: nn.Module, plan: Plan, mean: float, std: float, checkpoint: Path) -> None:
         self.device = best_device()
         self.network = network.to(self.device, memory_format=self.LAYOUT)
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(plan.average))
+        self.average = AveragedModel(self.network, multi_avg_fn=self._averaged_with)
         # On a GPU each look at the number would wait for all that is under way there.
         self.average.n_averaged = self.average.n_averaged.cpu()
         self.plan, self.mean, self.std, self.checkpoint = plan, mean, std, checkpoint
+        self.warmup = min(plan.warmup, plan.steps // 10)
         self.seconds, self.spent = math.inf, 0.0
         self.loss = Loss()
         self.optimiser = torch.optim.AdamW(
@@ -109,9 +115,9 @@ class Trainer:
 
     def _rate(self) -> float:
         """Linear warm-up, then half a cosine to a hundredth, by steps or by time, whichever is farther."""
-        if self.step < self.plan.warmup:
-            return self.plan.rate * (self.step + 1) / self.plan.warmup
-        done = (self.step - self.plan.warmup) / max(1, self.plan.steps - self.plan.warmup)
+        if self.step < self.warmup:
+            return self.plan.rate * (self.step + 1) / self.warmup
+        done = (self.step - self.warmup) / max(1, self.plan.steps - self.warmup)
         done = min(1.0, max(done, self.spent / self.seconds))
         return self.plan.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
@@ -131,6 +137,11 @@ class Trainer:
         self.average.update_parameters(self.network)
         self.step += 1
         return loss.detach()
+
+    def _averaged_with(self, averages: Sequence[Tensor], weights: Sequence[Tensor], _count: Tensor) -> None:
+        kept = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        for average, weight in zip(averages, weights, strict=True):
+            average.lerp_(weight, 1 - kept)
 
     def _forget_unless(self, finite: Tensor) -> None:
         """No gradients where they are not ``finite``: bfloat16 overflows now and then.

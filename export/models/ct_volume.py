@@ -50,7 +50,7 @@ class VolumeModel(CtSegmenter):
     """A network that segments findings in patches (depth, rows, columns) of ``spacing`` mm."""
 
     SEED: ClassVar[int] = 21
-    VERSION: ClassVar[str] = "1.0.0"
+    VERSION: ClassVar[str] = "1.1.0"
 
     spacing: tuple[float, float, float]
     patch: tuple[int, int, int]
@@ -116,7 +116,7 @@ COMPACT = VolumeModel(
     spacing=(2.5, 1.5, 1.5),
     patch=(32, 128, 160),
     margin=10.0,
-    plan=Plan(steps=4000, batch=2, rate=1.5e-3, warmup=50, average=0.99),
+    plan=Plan(steps=700, batch=2, rate=1.5e-3, warmup=50, average=0.99),
     default_rank=30,
 )
 MODELS = (

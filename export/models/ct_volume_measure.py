@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,9 @@ from export.data.ct_lungs import derive_lungs
 from export.data.ct_patches import Triple, lattice_of
 from export.figures import Array, Labels, figure
 from export.measured import Measured, read_measured
-from export.models.ct_segment_measure import Result, compare, findings_figures, volume_figures
+from export.models.ct_segment_measure import Result, compare, dice, findings_figures, volume_figures
 from plugin.analysis import preprocess
+from plugin.analysis.resampling import Lattice
 from plugin.analysis.segmentation import refine
 from plugin.analysis.volumetric import slide
 from plugin.models.cards import Figure
@@ -25,10 +26,26 @@ from plugin.models.cards import Figure
 _log = logging.getLogger(__name__)
 Mask = npt.NDArray[np.bool_]
 
-#: As for the slice-wise networks, chosen before anything was measured.
+#: As for the slice-wise networks, where no others can choose.
 FINDINGS_THRESHOLD = 0.3
-OVERLAP = 0.5
+#: What patients of other folds choose from.
+THRESHOLDS = (0.1, 0.15, 0.2, FINDINGS_THRESHOLD, 0.4, 0.5)
+OVERLAP = 0.25
 _DICE = "findings Dice, mean over volumes"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network found in a volume: a mask on its grid for each of ``THRESHOLDS``.
+
+    ``fits``: their Dice on the grid, inside the lungs; none where the expert drew nothing.
+    """
+
+    name: str
+    lungs: Mask
+    lattice: Lattice
+    found: list[Mask]
+    fits: list[float]
 
 
 @dataclass(frozen=True)
@@ -44,22 +61,22 @@ class VolumeReader:
     mean: float
     std: float
 
-    def read(self, volume: ct.Volume, lungs: Mask) -> tuple[Mask, Mask]:
-        """Lungs and findings of a volume whose lungs another network or method found."""
+    def read(self, volume: ct.Volume, lungs: Mask) -> Reading:
+        """What the network finds in the box of lungs that another network or method found."""
         lattice = lattice_of(volume, lungs, spacing=self.spacing, margin=self.margin)
         scaled = preprocess.window(lattice.resample(volume.hu), self.low, self.high)
-        (found,) = slide(
+        found = slide(
             ((scaled - np.float32(self.mean)) / np.float32(self.std))[None],
             predict=self._predict,
             patch=self.patch,
             batch=1,
             overlap=OVERLAP,
             outside=[-self.mean / self.std],
-            classes=[(0, FINDINGS_THRESHOLD)],
+            classes=[(0, threshold) for threshold in THRESHOLDS],
         )
-        lung, findings = lungs.copy(), lattice.restore(found)
-        refine(lung, findings, spacing=volume.spacing)
-        return lung, findings
+        inside, lesion = (lattice.resample(mask.astype(np.int16) * 2) > 1 for mask in (lungs, volume.lesion))
+        fits = [dice(mask & inside, lesion) for mask in found] if lesion.any() else []
+        return Reading(volume.name, lungs, lattice, found, fits)
 
     def _predict(self, patches: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
@@ -71,11 +88,27 @@ def lungs_without_findings(volume: ct.Volume) -> Mask:
     return derive_lungs(volume.hu, volume.spacing, np.zeros_like(volume.lesion))
 
 
-def read_volume(reader: VolumeReader, name: str) -> Result:
-    """Read one volume and compare it with its masks."""
+def read_volume(reader: VolumeReader, name: str) -> Reading:
+    """Read one volume."""
     volume = ct.load_volume(name)
-    lung, findings = reader.read(volume, lungs_without_findings(volume))
-    return compare(volume, lung, findings, low=reader.low, high=reader.high)
+    reading = reader.read(volume, lungs_without_findings(volume))
+    _log.info("%s: %s", name, [round(fit, 3) for fit in reading.fits])
+    return reading
+
+
+def finished(reading: Reading, threshold: float, *, low: float, high: float) -> Result:
+    """A volume's findings from ``threshold`` on as the plugin has them, compared with its masks."""
+    volume = ct.load_volume(reading.name)
+    lung = reading.lungs.copy()
+    findings = reading.lattice.restore(reading.found[THRESHOLDS.index(threshold)])
+    refine(lung, findings, spacing=volume.spacing)
+    return compare(volume, lung, findings, low=low, high=high)
+
+
+def chosen(readings: Sequence[Reading]) -> float:
+    """The threshold with the best mean Dice over these volumes; without any that of slice-wise networks."""
+    fits = [reading.fits for reading in readings if reading.fits]
+    return THRESHOLDS[int(np.argmax(np.mean(fits, axis=0)))] if fits else FINDINGS_THRESHOLD
 
 
 def beside(figures: list[Figure], other: str, command: str) -> Figure:
@@ -107,11 +140,21 @@ def _mean(_labels: Labels, scores: Array) -> float:
 
 
 def measure(readers: Mapping[int, VolumeReader], other: str, command: str) -> Measured:
-    """All figures: each fold's TRAIN network on the fold's patients; the first also on the DICOM chest."""
-    results = [read_volume(reader, name) for fold, reader in readers.items() for name in ct.held_out(fold)]
-    results.append(read_volume(next(iter(readers.values())), ct.DICOM_CHEST))
+    """All figures: each fold's TRAIN network on the fold's patients; the first also on the DICOM chest.
+
+    The patients of the other folds choose a fold's threshold, and all of them that of PROD.
+    """
+    readings = {f: [read_volume(reader, name) for name in ct.held_out(f)] for f, reader in readers.items()}
+    thresholds = {f: chosen([r for g, others in readings.items() if g != f for r in others]) for f in readers}
+    first = next(iter(readers))
+    readings[first].append(read_volume(readers[first], ct.DICOM_CHEST))
+    results = [
+        finished(reading, thresholds[fold], low=reader.low, high=reader.high)
+        for fold, reader in readers.items()
+        for reading in readings[fold]
+    ]
     findings = findings_figures(results, command)
     return Measured(
         figures=(*findings, beside(findings, other, command), *volume_figures(results, command)),
-        thresholds={"findings": FINDINGS_THRESHOLD},
+        thresholds={"findings": chosen([reading for fold in readings.values() for reading in fold])},
     )

@@ -7,6 +7,7 @@ from monai.networks.nets import BasicUNetPlusPlus
 from torch import Tensor, nn
 
 from export.networks.folding import folded, unfolded
+from export.networks.prior import primed
 
 #: The published patch: 256 x 256 in plane, 128 slices; of (1, 1, 2.5) mm.
 PUBLISHED_PATCH = (128, 256, 256)
@@ -33,9 +34,9 @@ class UNetPlusPlus(nn.Module):
 
 def published() -> UNetPlusPlus:
     """U-Net++ for patches of ``PUBLISHED_PATCH``; the widths are MONAI's, the paper names none."""
-    return UNetPlusPlus((32, 32, 64, 128, 256, 32), fold=1)
+    return primed(UNetPlusPlus((32, 32, 64, 128, 256, 32), fold=1), heads=4)
 
 
 def compact() -> UNetPlusPlus:
     """Half as wide, on a grid of 2 x 2 voxels in plane."""
-    return UNetPlusPlus((16, 32, 48, 64, 96, 16), fold=2)
+    return primed(UNetPlusPlus((16, 32, 48, 64, 96, 16), fold=2), heads=4)

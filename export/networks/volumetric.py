@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.networks.folding import Folded, folded
+from export.networks.prior import primed
 
 FOLD = 2
 _ACT = ("leakyrelu", {"inplace": True, "negative_slope": 0.1})
@@ -89,19 +90,19 @@ class VNet(nn.Module):
 
 def fcn8s() -> nn.Module:
     """FCN-8s, compact."""
-    return FCN8s()
+    return primed(FCN8s())
 
 
 def unet() -> nn.Module:
     """MONAI's U-Net with residual units."""
     channels, strides = (16, 32, 64, 96, 128), (2, 2, 2, 2)
     network = UNet(3, FOLD**2, FOLD**2, channels, strides, num_res_units=2, norm="INSTANCE", act=_ACT)
-    return Folded(network, FOLD)
+    return primed(Folded(network, FOLD))
 
 
 def vnet() -> nn.Module:
     """V-Net, compact."""
-    return Folded(normalised_by_instance(VNet()), FOLD)
+    return primed(Folded(normalised_by_instance(VNet()), FOLD))
 
 
 def normalised_by_instance(network: nn.Module) -> nn.Module:
