@@ -230,9 +230,7 @@ def test_patients_of_other_folds_choose_the_threshold_of_a_fold(monkeypatch: pyt
     best = {0: 0.1, 1: 0.5}
     told = []
     monkeypatch.setattr(ct, "held_out", lambda fold: [f"{fold}"])
-    monkeypatch.setattr(
-        ct_volume_measure, "finished", lambda r, threshold, **_: told.append((r.name, threshold))
-    )
+    monkeypatch.setattr(ct_volume_measure, "finished", lambda r, share, **_: told.append((r.name, share)))
     for name in ("findings_figures", "volume_figures"):
         monkeypatch.setattr(ct_volume_measure, name, lambda *_: [])
     monkeypatch.setattr(ct_volume_measure, "beside", lambda *_: read_measured(ct_volume.BESIDE).figures[0])

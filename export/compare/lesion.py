@@ -17,7 +17,7 @@ from export.compare.task import Case, Network
 from export.data import ct
 from export.data.ct_patches import Stored
 from export.figures import Array, Labels
-from export.models.ct_segment_measure import dice
+from export.models.ct_segment_measure import SMALLEST_FINDINGS_ML, dice
 from export.models.ct_segment_train import Batches, Plan, Trainer
 from export.models.ct_volume import COMPACT, MEAN, STD, VolumeTrainer
 from export.models.ct_volume_measure import FINDINGS_THRESHOLD, OVERLAP
@@ -66,12 +66,13 @@ class LesionTask:
         return COMPACT.sampler(patients, seed, device)
 
     def judged(self, network: nn.Module, fold: int, device: torch.device) -> list[Case]:
-        """Dice of each patient of the fold who has findings."""
+        """Dice of each patient of the fold with findings of a millilitre and more."""
         network = network.to(device)
-        names = with_covid(ct.held_out(fold))
+        voxel = float(np.prod(COMPACT.spacing)) / 1000
         return [
-            Case(patient=name, score=dice(read(network, stored, device), stored.lesion > 127))
-            for name, stored in zip(names, COMPACT.stored(names), strict=True)
+            Case(patient=stored.name, score=dice(read(network, stored, device), stored.lesion > 127))
+            for stored in COMPACT.stored(with_covid(ct.held_out(fold)))
+            if (stored.lesion > 127).sum() * voxel >= SMALLEST_FINDINGS_ML
         ]
 
     def statistic(self, _labels: Labels, scores: Array) -> float:

@@ -16,7 +16,14 @@ from export.data.ct_lungs import derive_lungs
 from export.data.ct_patches import Triple, lattice_of
 from export.figures import Array, Labels, figure
 from export.measured import Measured, read_measured
-from export.models.ct_segment_measure import Result, compare, dice, findings_figures, volume_figures
+from export.models.ct_segment_measure import (
+    SMALLEST_FINDINGS_ML,
+    Result,
+    compare,
+    dice,
+    findings_figures,
+    volume_figures,
+)
 from plugin.analysis import preprocess
 from plugin.analysis.resampling import Lattice
 from plugin.analysis.segmentation import refine
@@ -38,7 +45,7 @@ _DICE = "findings Dice, mean over volumes"
 class Reading:
     """What a network found in a volume: a mask on its grid for each of ``THRESHOLDS``.
 
-    ``fits``: their Dice on the grid, inside the lungs; none where the expert drew nothing.
+    ``fits``: their Dice on the grid, inside the lungs; none where the expert drew next to nothing.
     """
 
     name: str
@@ -75,7 +82,8 @@ class VolumeReader:
             classes=[(0, threshold) for threshold in THRESHOLDS],
         )
         inside, lesion = (lattice.resample(mask.astype(np.int16) * 2) > 1 for mask in (lungs, volume.lesion))
-        fits = [dice(mask & inside, lesion) for mask in found] if lesion.any() else []
+        measurable = volume.millilitres(volume.lesion) >= SMALLEST_FINDINGS_ML
+        fits = [dice(mask & inside, lesion) for mask in found] if measurable else []
         return Reading(volume.name, lungs, lattice, found, fits)
 
     def _predict(self, patches: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
