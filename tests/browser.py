@@ -20,6 +20,7 @@ _SWITCHES = (
     "--no-sandbox",
     "--disable-background-networking",
     "--disable-component-update",
+    "--disable-sync",
     "--no-first-run",
 )
 
@@ -34,10 +35,10 @@ window.hide = (hidden) => {
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
+def chromium(*switches: str) -> Iterator[Browser]:
+    """A headless Chromium, with further ``switches`` of its command line."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_SWITCHES))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_SWITCHES, *switches])
         yield browser
         browser.close()
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 INEXISTENT_ITEM = 24
 UNKNOWN_RESOURCE = 17
 FULL_STORAGE = 26
-INTERNAL_ERROR = -1
 
 _LEVELS = ("patients", "studies", "series", "instances")
 _NAMES = {"patients": "Patient", "studies": "Study", "series": "Series", "instances": "Instance"}

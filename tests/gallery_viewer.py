@@ -16,9 +16,10 @@ from pydicom.sr.codedict import codes
 from demo.rest import Orthanc
 from demo.server import ORTHANC
 from plugin.results.texts import LANGUAGES, Texts
+from tests.browser import CHROMIUM
 from tests.conftest import Pacs
 from tests.gallery_cases import Series
-from tests.ohif import CHROMIUM, DIST, Viewer, viewer
+from tests.ohif import DIST, Viewer, viewer
 
 Shows = Callable[[Series, Dataset], list[Image.Image]]
 WINDOW = {"width": 1000, "height": 720}

@@ -8,7 +8,6 @@ import io
 import json
 import mimetypes
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from playwright.sync_api import Error, Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect
 
 from demo.server import ROOT
+from tests.browser import chromium
 
 DIST = ROOT / ".cache" / "ohif" / "package" / "dist"
 """OHIF's finished build, as npm's package @ohif/app ships it."""
 
-CHROMIUM = shutil.which("chromium")
 SECONDS = 60
 """How long the viewer may take over one step: it draws without a graphics card."""
 
@@ -34,16 +33,13 @@ NOWHERE = (300, 20)
 """A point of the window, in pixels, at which OHIF shows nothing that a mouse would make it explain."""
 
 _SWITCHES = (
-    "--no-sandbox",
     "--use-gl=angle",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
 )
+"""So that Chromium draws in three dimensions without a graphics card."""
+
 _CONFIGURATION = {
     "routerBasename": None,
     "extensions": [],
@@ -299,14 +295,12 @@ def viewer(pacs_port: int, *, width: int = 1500, height: int = 950) -> Iterator[
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, pacs_port))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_SWITCHES))
+        with chromium(*_SWITCHES) as browser:
             page = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(SECONDS * 1000)
             expect.set_options(timeout=SECONDS * 1000)
             page.add_init_script("localStorage.setItem('shownTours', '[\"basicViewerTour\"]')")
             yield Viewer(page, f"http://127.0.0.1:{server.server_port}")
-            browser.close()
     finally:
         server.shutdown()
         server.server_close()

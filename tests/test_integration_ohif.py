@@ -17,8 +17,9 @@ from PIL import Image
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from demo.server import ORTHANC
+from tests.browser import CHROMIUM
 from tests.conftest import Pacs
-from tests.ohif import CHROMIUM, DIST, Viewer, fitted, picture, viewer
+from tests.ohif import DIST, Viewer, fitted, picture, viewer
 from tests.pacs_client import settled
 
 pytestmark = [

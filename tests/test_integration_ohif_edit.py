@@ -9,8 +9,9 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from demo.server import ORTHANC
+from tests.browser import CHROMIUM
 from tests.conftest import StartPacs
-from tests.ohif import CHROMIUM, DIST, viewer
+from tests.ohif import DIST, viewer
 from tests.pacs_client import settled, wait_until
 
 pytestmark = [

@@ -14,8 +14,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
+from tests.browser import CHROMIUM
 from tests.conftest import Pacs
-from tests.ohif import CHROMIUM, DIST, viewer
+from tests.ohif import DIST, viewer
 from tests.pacs_client import settled
 from tests.test_integration_ohif import FINDINGS, LEFT, RIGHT, assert_painted, segments, sources
 

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("playwright", reason="playwright is not installed")
 
 from plugin.models.lineup import load_lineup
+from tests.browser import CHROMIUM
 from tests.conftest import Pacs
-from tests.ohif import CHROMIUM, DIST, viewer
+from tests.ohif import DIST, viewer
 from tests.test_pipelines_xray import COLUMNS, ROWS, SETTINGS, film, outlined, report
 
 pytestmark = [

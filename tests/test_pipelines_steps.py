@@ -65,7 +65,9 @@ def test_a_network_rejects_at_its_operating_point(model: Model) -> None:
     verdict = steps.network_verdict(model, _classes(0.3, 0.3, 0.4))
     assert not verdict.accepted
     assert [(r.code, r.severity) for r in verdict.remarks] == [("network_rejection", Severity.REJECT)]
-    assert "rejection score 40 of 100, limit 40" in verdict.remarks[0].message
+    assert "rejection score 40.0 of 100, limit 40" in verdict.remarks[0].message
+    certain = steps.network_verdict(model, _classes(0.05, 0.05, 0.8964))
+    assert "rejection score 90 of 100, limit 40" in certain.remarks[0].message
 
 
 def test_a_network_without_such_a_class_rejects_nothing(model: Model) -> None:

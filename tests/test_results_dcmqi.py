@@ -98,7 +98,7 @@ def test_every_segment_is_read_where_it_is(kind: SegmentationType, tmp_path: Pat
     meta = json.loads((tmp_path / "meta.json").read_text())
     attributes = {a["SegmentLabel"]: a for part in meta["segmentAttributes"] for a in part}
     images = [SimpleITK.ReadImage(str(file)) for file in sorted(tmp_path.glob("*.nrrd"))]
-    source, lungs, mask = ct()
+    _, lungs, mask = ct()
     found = mask & (lungs > 0)
     overlapping = kind != "LABELMAP"
     suffix = "" if overlapping else " outside the opacities"
@@ -121,10 +121,10 @@ def test_every_segment_is_read_where_it_is(kind: SegmentationType, tmp_path: Pat
         assert voxels.sum() == expected.sum(), label
         indices = np.argwhere(voxels).mean(axis=0)[::-1]
         centre = image.TransformContinuousIndexToPhysicalPoint([float(i) for i in indices])
-        np.testing.assert_allclose(centre, _centre(source, expected), atol=0.01)
+        np.testing.assert_allclose(centre, _centre(expected), atol=0.01)
 
 
-def _centre(source: CtVolume, mask: np.ndarray) -> np.ndarray:
+def _centre(mask: np.ndarray) -> np.ndarray:
     """The middle of a canonical mask in the patient, (x, y, z) in mm."""
     where = grid(slices=len(mask))
     k, row, column = np.argwhere(mask).mean(axis=0)

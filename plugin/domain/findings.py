@@ -54,6 +54,11 @@ BORDERLINE = 0.05
 """A probability nearer than this to its operating point is borderline."""
 
 
+def near(probability: float, threshold: float) -> bool:
+    """Whether a probability is so near to its operating point that it could tip."""
+    return abs(probability - threshold) < BORDERLINE
+
+
 class FigureKind(StrEnum):
     """What a measured figure of a network tells a reader of its results."""
 
@@ -149,7 +154,7 @@ class Classification:
     @property
     def borderline(self) -> bool:
         """True when the finding's probability is so near to its operating point that it could tip."""
-        return abs(self.finding.probability - self.finding.threshold) < BORDERLINE
+        return near(self.finding.probability, self.finding.threshold)
 
 
 class Side(StrEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,11 +36,16 @@ from plugin.results.common import PRODUCT, SeriesLabel
 from plugin.results.key_images import build_key_images
 from plugin.results.sr.regions import Regions
 from plugin.results.sr.report import build_sr
+from plugin.results.summary import score_of, threshold
+from plugin.results.texts import Texts
 from plugin.screening import gate
 from plugin.screening.common import reject
 from plugin.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_ENGLISH = Texts("en")
+"""The language of remarks; reports say them in their own, with the values of these."""
 
 
 def label_of(settings: Settings, site: str = "") -> SeriesLabel:
@@ -155,7 +159,8 @@ def network_verdict(model: Model, classes: Sequence[ClassProbability]) -> Verdic
     if rejected is None or rejected.probability < rejected.threshold:
         return Verdict()
     name = model.card.name
-    score, limit = (score_of(value) for value in (rejected.probability, rejected.threshold))
+    score = score_of(rejected.probability, rejected.threshold, _ENGLISH)
+    limit = threshold(rejected.threshold, _ENGLISH)
     message = (
         f"the network {name} does not take this for a whole {_SUBJECT[model.card.modality]} "
         f"(rejection score {score} of 100, limit {limit})"
@@ -176,11 +181,6 @@ def key_images(
         label=label_of(request.settings, request.site),
     )
     return {} if made is None else {ResultKind.KEY_IMAGES: made}
-
-
-def score_of(probability: float) -> str:
-    """A probability (0 to 1) as a score of 100, rounded up to one decimal."""
-    return f"{math.ceil(round(1000 * probability, 4)) / 10:g}"
 
 
 def rejected(

@@ -52,8 +52,8 @@ class Worker:
         return True
 
     def status(self) -> dict[str, Any]:
-        """Which engine it is."""
-        return {"engine": "embedded"}
+        """Nothing besides."""
+        return {}
 
     def metrics(self) -> Mapping[str, float]:
         """Nothing besides."""

@@ -84,7 +84,6 @@ class Publisher:
         """The workers, and the queues with what waits in them."""
         backlog = self._ledger.backlog()
         return {
-            "engine": "celery",
             "keeper": self._keeps,
             "workers": [_shown(member, self._settings.lease_seconds) for member in self._members],
             "queues": {

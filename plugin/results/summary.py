@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from plugin.domain.findings import BORDERLINE, Classification, Findings, LungMeasurements, Remark
+from plugin.domain.findings import (
+    BORDERLINE,
+    Classification,
+    Findings,
+    LungMeasurements,
+    Remark,
+    near,
+)
 from plugin.domain.kinds import Modality, RemarkCode
 from plugin.results.performance import performance
 from plugin.results.statement import Answer, Statement, Tone, cut, rejected, spread, state
@@ -146,12 +153,17 @@ def answer(classification: Classification, texts: Texts) -> str:
 
 
 def score(classification: Classification, texts: Texts) -> str:
-    """The finding's score from 0 to 100; near the operating point with a decimal, rounded away from it, so
-    that a negative score never reads like the operating point."""
-    value = round(100 * classification.finding.probability, 6)
-    if not classification.borderline:
+    """The finding's score from 0 to 100."""
+    return score_of(classification.finding.probability, classification.finding.threshold, texts)
+
+
+def score_of(probability: float, limit: float, texts: Texts) -> str:
+    """A probability (0 to 1) as a score from 0 to 100; near its operating point ``limit`` with a decimal,
+    rounded away from it, so that a negative score never reads like the operating point."""
+    value = round(100 * probability, 6)
+    if not near(probability, limit):
         return texts.score(value)
-    away = math.ceil if classification.positive else math.floor
+    away = math.ceil if probability >= limit else math.floor
     return texts.number(away(round(10 * value, 4)) / 10, 1)
 
 

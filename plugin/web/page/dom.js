@@ -25,6 +25,12 @@ function made(element, properties, children) {
   return element;
 }
 
+/** The head of a table: a column for each of some words, with further properties of each where there are any. */
+export function thead(columns, properties = () => ({})) {
+  const cells = columns.map((words, index) => h("th", { scope: "col", ...properties(index) }, words));
+  return h("thead", {}, h("tr", {}, cells));
+}
+
 /** Put children in the place of all that an element has. */
 export function fill(element, ...children) {
   element.replaceChildren(...kept(children));

@@ -1,7 +1,7 @@
 // The cards of the networks in use, in their makers' words.
 
 import { ai, getJson } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, thead } from "./dom.js";
 import { tell } from "./notice.js";
 import { number, t } from "./words.js";
 
@@ -79,7 +79,7 @@ function figures(name, all) {
       h(
         "table",
         {},
-        h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, t(`models.${column}`))))),
+        thead(columns.map((column) => t(`models.${column}`))),
         h(
           "tbody",
           {},

@@ -1,7 +1,7 @@
 // A physician's word on a reading: what was said, and the form to say it.
 
 import { ai, postJson } from "./api.js";
-import { h } from "./dom.js";
+import { h, thead } from "./dom.js";
 import { tell } from "./notice.js";
 import { PAST } from "./verdict.js";
 import { number, percent, person, t, when } from "./words.js";
@@ -67,7 +67,7 @@ function correction(said, lungs) {
       : h(
           "table",
           {},
-          h("thead", {}, h("tr", {}, columns.map((key) => h("th", { scope: "col" }, t(key))))),
+          thead(columns.map((key) => t(key))),
           h("tbody", {}, rows),
         ),
     !said.current && h("p", { class: "quiet" }, t("review.outlines_of")),

@@ -1,7 +1,7 @@
 // One series: its pictures, what was found, why, by which networks, and where it can be seen and corrected.
 
 import { ai, getJson, orthanc, postJson, repeat } from "./api.js";
-import { fill, fillIfNew, h } from "./dom.js";
+import { fill, fillIfNew, h, thead } from "./dom.js";
 import { worklistAddress } from "./filters.js";
 import { tell } from "./notice.js";
 import { studiesOf } from "./patients.js";
@@ -174,7 +174,7 @@ function lungs(measured) {
     "table",
     { class: "lungs" },
     h("caption", {}, t("series.lungs")),
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, t(`series.${column}`))))),
+    thead(columns.map((column) => t(`series.${column}`))),
     h(
       "tbody",
       {},

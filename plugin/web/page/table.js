@@ -1,6 +1,6 @@
 // A table of series, and how a patient is named: in the worklist, in a study, over a series.
 
-import { h } from "./dom.js";
+import { h, thead } from "./dom.js";
 import { thumbnail } from "./pictures.js";
 import { PAST, scoreBar, verdict } from "./verdict.js";
 import { dicomDate, percent, person, remark, t, when } from "./words.js";
@@ -19,17 +19,15 @@ const COLUMNS = ["picture", "time", "patient", "modality", "verdict", "score", "
 export function table(series, studies, order) {
   const [sorted, direction] = SORTED[order] ?? [];
   const arrival = order === "newest" || order === "oldest";
-  const head = COLUMNS.map((name) =>
-    h(
-      "th",
-      { scope: "col", class: name, "aria-sort": name === sorted && direction },
-      t(name === "time" && arrival ? "list.arrived" : `list.${name}`),
-    ),
-  );
+  const words = COLUMNS.map((name) => t(name === "time" && arrival ? "list.arrived" : `list.${name}`));
+  const sort = (index) => {
+    const name = COLUMNS[index];
+    return { class: name, "aria-sort": name === sorted && direction };
+  };
   return h(
     "table",
     { class: "worklist" },
-    h("thead", {}, h("tr", {}, head)),
+    thead(words, sort),
     h("tbody", { onkeydown: walk }, series.map((one) => row(one, studies, arrival))),
   );
 }
