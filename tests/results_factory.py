@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import CtVolume, Instance, XrayImage
 from plugin.domain.codes import Code, Role
 from plugin.domain.findings import (
@@ -261,12 +262,12 @@ def xray(shape: tuple[int, int] = (600, 500), **attributes: object) -> XrayImage
     return XrayImage(source=source, pixels=pixels)
 
 
-def attention_for(image: XrayImage) -> npt.NDArray[np.float32]:
+def attention_for(image: XrayImage) -> AttentionMap:
     """A hill of attention at row 350, column 150; the first 50 rows were not seen."""
     rows, columns = np.indices(image.pixels.shape)
     hill = np.exp(-((rows - 350) ** 2 + (columns - 150) ** 2) / 5000).astype(np.float32)
     hill[:50] = np.nan
-    return hill
+    return AttentionMap(shades=hill, outside=0.0)
 
 
 def regions_of(

@@ -114,9 +114,9 @@ def test_the_evidence_lies_in_the_lungs_and_nowhere_else(
     reader = model("lungs-only", axis, "lungs")
     (seen,) = classify([reader], ct, body_of(ct, [reader]), lesions(lungs)).seen
     met = lungs.any(axis=0) if axis == "axial" else lungs.any(axis=2)[::-1]
-    np.testing.assert_array_equal(seen.attention > 0, met)
+    np.testing.assert_array_equal(seen.attention.shades > 0, met)
     assert seen.picture.shape == met.shape
-    assert seen.outside == 0
+    assert seen.attention.outside == 0
     height, width = seen.size
     assert height / met.shape[0] == pytest.approx(6 if axis == "axial" else 5)
     assert width / met.shape[1] == pytest.approx(5 if axis == "axial" else 6)

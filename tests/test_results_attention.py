@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from plugin.analysis.attention import AttentionMap
 from plugin.results.attention import caption
 from plugin.results.texts import Texts
 
 EN = Texts("en")
 
 
+def seen(*, outside: float = 0.0, located: bool = False, unseen: bool = False) -> AttentionMap:
+    shades = np.full((4, 4), 0.5, np.float32)
+    shades[0] = np.nan if unseen else 0.5
+    return AttentionMap(shades=shades, outside=outside, located=located)
+
+
 def said(*, outside: float = 0.0, located: bool = False, unseen: bool = False) -> str:
-    return caption(EN, outside=outside, located=located, unseen=unseen)
+    return caption(EN, seen(outside=outside, located=located, unseen=unseen))
 
 
 def test_the_scale_is_told() -> None:
@@ -30,7 +39,7 @@ def test_what_is_left_out_is_told() -> None:
 
 def test_what_is_not_called_is_not_seen() -> None:
     """A map that locates disease, over a picture on which the finding is not called."""
-    words = caption(EN, outside=0.0, located=True, unseen=False, called=False)
+    words = caption(EN, seen(located=True), called=False)
     assert "stays below the operating point" in words
     assert "sees opacities" not in words
     assert "sees opacities" in said(located=True)

@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from results_factory import IDENTITY, LABEL, attention_for, xray, xray_findings
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import XrayImage
 from plugin.results.capture import build_attention
 from plugin.results.overlay import LONGEST_SIDE
@@ -74,7 +75,7 @@ def test_an_attention_map_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="attention of shape"):
         build_attention(
             image=xray(),
-            attention=np.zeros((3, 3), np.float32),
+            attention=AttentionMap(shades=np.zeros((3, 3), np.float32), outside=0.0),
             findings=xray_findings(),
             identity=IDENTITY,
             label=LABEL,

@@ -28,6 +28,7 @@ from results_factory import (
 )
 from scipy import ndimage
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import XrayImage
 from plugin.domain.assessment import Assessment, Decision
 from plugin.domain.findings import FigureKind, Findings, Measured, Remark, Severity
@@ -64,7 +65,12 @@ def material(maps: int = 0, strongest: float = 0.25) -> CtMaterial:
     picture = np.full((20, 24), 0.5, np.float32)
     attention = np.full_like(picture, strongest)
     attention[0] = np.nan
-    seen = ProjectionAttention(projection="axial", picture=picture, attention=attention, size=(240.0, 240.0))
+    seen = ProjectionAttention(
+        projection="axial",
+        picture=picture,
+        attention=AttentionMap(shades=attention, outside=0.0),
+        size=(240.0, 240.0),
+    )
     return CtMaterial(volume=volume(where), lungs=lungs, findings=findings, attention=(seen,) * maps)
 
 
@@ -181,7 +187,7 @@ def test_a_map_without_colour_is_explained(strongest: float, said: bool, tmp_pat
     ct = words(ct_pdf(material=material(maps=1, strongest=strongest)), tmp_path)
     assert ("Nothing\n" in ct) == said
     film = xray()
-    attention = np.full_like(attention_for(film), strongest)
+    attention = AttentionMap(shades=np.full_like(film.pixels, strongest), outside=0.0)
     ds = build_pdf(
         findings=xray_findings(),
         sources=[film.source],

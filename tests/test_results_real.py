@@ -14,6 +14,7 @@ import pytest
 from pydicom.dataset import Dataset
 from results_factory import IDENTITY, LABEL, ct_findings, measurements, regions_of, xray_findings
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import read_ct, read_instances, read_xray
 from plugin.results.capture import build_attention
 from plugin.results.pdf.material import CtMaterial
@@ -86,7 +87,8 @@ def test_a_real_xray(name: str, data: Path, tmp_path: Path) -> None:
     source = Files([data / "dicom" / "odd" / "cxr_frontal" / f"{name}.dcm"])
     instance = read_instances(source)[0]
     image = read_xray(source, instance)
-    looked = np.linspace(0, 1, image.pixels.size, dtype=np.float32).reshape(image.pixels.shape)
+    shades = np.linspace(0, 1, image.pixels.size, dtype=np.float32).reshape(image.pixels.shape)
+    looked = AttentionMap(shades=shades, outside=0.0)
     common = {"findings": xray_findings(), "identity": IDENTITY, "label": LABEL}
     said = {"sources": [instance]} | common
     for ds in (

@@ -122,7 +122,11 @@ def xray_results(
     key = build_key_images(sources=[image.source], regions=NOWHERE, **common)  # type: ignore[arg-type]
     assert key is not None
     related["key_images"] = key
-    regions = xray_regions(image=image, shades=np.where(looked > 0.1, looked, 0)) if located else NOWHERE
+    regions = (
+        xray_regions(image=image, shades=np.where(looked.shades > 0.1, looked.shades, 0))
+        if located
+        else NOWHERE
+    )
     report = build_sr(
         sources=[image.source],
         related=related,

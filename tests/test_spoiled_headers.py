@@ -21,6 +21,7 @@ from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.uid import ImplicitVRLittleEndian
 from results_factory import IDENTITY, LABEL, ct_findings, measurements, regions_of, xray_findings
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import read_ct, read_instances, read_xray
 from plugin.domain.errors import ImagingError
 from plugin.domain.findings import Verdict
@@ -233,8 +234,8 @@ def read_a_film(file: bytes) -> Dataset | Verdict | ImagingError:
         image = read_xray(source, chosen[0])
     except ImagingError as error:
         return error
-    attention = np.zeros(image.pixels.shape, np.float32)
-    attention[10:20, 10:20] = 1
+    attention = AttentionMap(shades=np.zeros(image.pixels.shape, np.float32), outside=0.0)
+    attention.shades[10:20, 10:20] = 1
     material = XrayMaterial(image=image, attention=attention)
     report = build_sr(sources=[image.source], **common)
     whole(

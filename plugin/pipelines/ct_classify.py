@@ -178,9 +178,7 @@ def _shown(
     return ProjectionAttention(
         projection=said.projection or "",
         picture=window(body, float(body.min()), float(body.max())),
-        attention=attention.shades,
-        outside=attention.outside,
-        located=attention.located,
+        attention=attention,
         called=said.positive,
         size=(between, rows) if said.projection == "sagittal" else (rows, columns),
     )

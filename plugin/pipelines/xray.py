@@ -68,9 +68,7 @@ def _results(
     if wanted.attention and attention is not None:
         results["attention"] = build_attention(
             image=image,
-            attention=attention.shades,
-            outside=attention.outside,
-            located=attention.located,
+            attention=attention,
             findings=findings,
             identity=request.identity,
             label=label,
@@ -81,7 +79,7 @@ def _results(
             sources=[image.source],
             identity=request.identity,
             label=label,
-            material=_material(image, attention),
+            material=XrayMaterial(image=image, attention=attention),
             assessment=request.assessment,
         )
     regions = NOWHERE
@@ -101,11 +99,3 @@ def _results(
             report_type=request.settings.report_type,
         )
     return results
-
-
-def _material(image: XrayImage, attention: AttentionMap | None) -> XrayMaterial:
-    if attention is None:
-        return XrayMaterial(image=image, attention=None)
-    return XrayMaterial(
-        image=image, attention=attention.shades, outside=attention.outside, located=attention.located
-    )

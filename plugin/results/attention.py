@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from plugin.analysis.attention import AttentionMap
 from plugin.results.texts import Texts
 
 _TOLD = 0.01
 """Evidence outside the body is mentioned from this share on."""
 
 
-def caption(texts: Texts, *, outside: float, located: bool, unseen: bool, called: bool = True) -> str:
+def caption(texts: Texts, *maps: AttentionMap, called: bool = True) -> str:
     """What the colours mean, what is not shown, and that they do not locate disease unless that was measured.
 
-    ``outside``: the share (0 to 1) of the evidence that lay outside the body; ``located``: whether the map
-    was measured to locate disease; ``unseen``: whether the network saw only part of the picture; ``called``:
-    whether it calls its finding.
+    ``maps``: what is shown, with one that locates disease or none; ``called``: whether the network calls
+    its finding.
     """
+    located = any(seen.located for seen in maps)
+    outside = max(seen.outside for seen in maps)
     words = [texts(f"attention.{kind(located=located, called=called)}")]
     if outside >= _TOLD:
         words.append(texts("attention.outside", share=texts.percent(100 * outside)))
-    if unseen:
+    if any(bool(np.isnan(seen.shades).any()) for seen in maps):
         words.append(texts("attention.unseen"))
     if not located:
         words.append(texts("attention.no_location"))

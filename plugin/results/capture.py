@@ -5,12 +5,11 @@ DICOM PS3.3 Section A.8.1. Every viewer shows it.
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import XrayImage
 from plugin.domain.findings import Findings
 from plugin.results.common import SeriesLabel, finish, source_identity
@@ -22,26 +21,22 @@ from plugin.results.overlay import overlay
 def build_attention(
     *,
     image: XrayImage,
-    attention: npt.NDArray[np.float32],
+    attention: AttentionMap,
     findings: Findings,
     identity: Identity,
     label: SeriesLabel,
-    outside: float = 0.0,
-    located: bool = False,
 ) -> Dataset:
     """The attention map over the picture as Secondary Capture.
 
-    ``attention``: float32 (rows, columns) of the picture, in [0, 1], 0 outside the body, NaN where the
-    network saw nothing. ``outside``: the share (0 to 1) of the evidence that lay outside the body;
-    ``located``: whether the card measured that the map locates disease.
-    Raises ValueError where its shape is not that of the picture.
+    ``attention``: the evidence for the finding. Raises ValueError where its shape is not that of the picture.
     """
-    if attention.shape != image.pixels.shape:
-        raise ValueError(f"attention of shape {attention.shape} for a picture of {image.pixels.shape}")
+    shape = attention.shades.shape
+    if shape != image.pixels.shape:
+        raise ValueError(f"attention of shape {shape} for a picture of {image.pixels.shape}")
     source = image.source.header
     patient = source_identity(source)
     capture = SCImage(
-        pixel_array=overlay(image, attention, findings, label.texts, outside=outside, located=located),
+        pixel_array=overlay(image, attention, findings, label.texts),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import XrayImage
 from plugin.domain.findings import Findings
 from plugin.results import pictures as pic
@@ -27,28 +28,24 @@ _DARK = (30, 30, 30)
 
 def overlay(
     image: XrayImage,
-    attention: npt.NDArray[np.float32],
+    attention: AttentionMap,
     findings: Findings,
     texts: Texts,
-    *,
-    outside: float = 0.0,
-    located: bool = False,
 ) -> npt.NDArray[np.uint8]:
     """The picture with the map over it and, below it, a strip: each classifier's answer, how to read the
     colours, the warning. RGB, uint8 (rows, columns, 3).
-
-    ``attention``, ``outside`` and ``located`` as in :class:`plugin.results.pdf.xray.XrayMaterial`.
     """
     rows, columns = image.pixels.shape
     scale = min(1.0, LONGEST_SIDE / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    picture = pic.heat_over(pic.resized_float(image.pixels, *size), pic.resized_float(attention, *size))
+    picture = pic.heat_over(
+        pic.resized_float(image.pixels, *size), pic.resized_float(attention.shades, *size)
+    )
     marked = _with_sides(picture, left_and_right(image.source.header), texts)
-    unseen = bool(np.isnan(attention).any())
     called = any(said.positive for said in findings.classifications[:1])
     lines = [
         *((opinion(said, texts), _WHITE) for said in findings.classifications),
-        (caption(texts, outside=outside, located=located, unseen=unseen, called=called), _WHITE),
+        (caption(texts, attention, called=called), _WHITE),
         (texts("disclaimer"), _YELLOW),
     ]
     return np.concatenate([marked, _strip(size[0], lines)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from plugin.analysis.attention import AttentionMap
 from plugin.results import pictures as pic
 from plugin.results.attention import caption, kind
 from plugin.results.pdf import marks
@@ -34,25 +35,21 @@ class ProjectionAttention:
 
     ``projection``: ``axial`` or ``volume`` (rows towards posterior, columns towards the patient's left) or
     ``sagittal`` (rows from head to feet, columns towards posterior). ``picture``: float32 (rows,
-    columns) in [0, 1]; ``attention``: float32 of the same shape in [0, 1], 0 outside the body, NaN where
-    the network saw nothing. ``size``: (height, width) in mm. ``outside``: the share (0 to 1) of the
-    evidence that lay outside the body; ``located``: whether the card measured that the map locates
-    disease; ``called``: whether the classifier calls its finding.
+    columns) in [0, 1]; ``attention``: of the same shape. ``size``: (height, width) in mm. ``called``: whether
+    the classifier calls its finding.
     """
 
     projection: str
     picture: npt.NDArray[np.float32]
-    attention: npt.NDArray[np.float32]
+    attention: AttentionMap
     size: tuple[float, float]
-    outside: float = 0.0
-    located: bool = False
     called: bool = True
 
 
 def projections(page: Page, area: Area, maps: Sequence[ProjectionAttention], texts: Texts) -> float:
     """The maps of the CT classifiers side by side, as high as ``area`` at most; returns y below."""
     told = _told(maps)
-    located, called = all(seen.located for seen in told), any(seen.called for seen in told)
+    located, called = all(seen.attention.located for seen in told), any(seen.called for seen in told)
     title = texts(f"pdf.{kind(located=located, called=called)}")
     below = top = page.heading(area.x, area.y, title, area.width)
     each = (area.width - _GAP * (len(maps) - 1)) / len(maps)
@@ -61,9 +58,9 @@ def projections(page: Page, area: Area, maps: Sequence[ProjectionAttention], tex
         scale = min(each / wide, area.height / height)
         place = Area(area.x + number * (each + _GAP), top, wide * scale, height * scale)
         words = texts(f"projection.{seen.projection}")
-        over(page, place, seen.picture, seen.attention, words)
+        over(page, place, seen.picture, seen.attention.shades, words)
         marks.sides(page, place, texts, **_EDGES[seen.projection])
-        if not np.nanmax(seen.attention, initial=0) > 0:
+        if not np.nanmax(seen.attention.shades, initial=0) > 0:
             marks.notice(page, place._replace(y=place.y + place.height / 2), texts("pdf.nowhere"))
         end = page.paragraph(
             place.x, top + place.height + 0.6, words, size=_WORDS_SIZE, colour=QUIET, width=each
@@ -89,21 +86,15 @@ def words_height(page: Page, maps: Sequence[ProjectionAttention], width: float, 
 def caption_of(maps: Sequence[ProjectionAttention], texts: Texts) -> str:
     """How to read several maps together: those that locate disease, then the others if there are any."""
     told = _told(maps)
-    words = caption(
-        texts,
-        outside=max(seen.outside for seen in maps),
-        located=all(seen.located for seen in told),
-        called=any(seen.called for seen in told),
-        unseen=any(bool(np.isnan(seen.attention).any()) for seen in maps),
-    )
-    others = [seen.projection for seen in maps if seen.located != told[0].located]
+    words = caption(texts, *(seen.attention for seen in maps), called=any(seen.called for seen in told))
+    others = [seen.projection for seen in maps if seen.attention.located != told[0].attention.located]
     names = [texts(f"projection.{projection}") for projection in dict.fromkeys(others)]
     return " ".join([words, *(texts("attention.beside", where=n[:1].upper() + n[1:]) for n in names)])
 
 
 def _told(maps: Sequence[ProjectionAttention]) -> list[ProjectionAttention]:
     """The maps that the title and the first words are about: those that locate disease, else all."""
-    return [seen for seen in maps if seen.located] or list(maps)
+    return [seen for seen in maps if seen.attention.located] or list(maps)
 
 
 def over(

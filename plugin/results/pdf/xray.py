@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from plugin.analysis.attention import AttentionMap
 from plugin.dicom.imaging import XrayImage
 from plugin.results import pictures as pic
 from plugin.results.attention import caption, kind
@@ -24,15 +24,11 @@ _BELOW = 30.0
 class XrayMaterial:
     """What the pictures of an X-ray are made of.
 
-    ``attention``: float32, the picture's shape, in [0, 1], 0 outside the body, NaN where the network saw
-    nothing; None where the network gives no map. ``outside``: the share (0 to 1) of the evidence that lay
-    outside the body; ``located``: whether the card measured that the map locates disease.
+    ``attention``: of the picture's shape; None where the network gives no map.
     """
 
     image: XrayImage
-    attention: npt.NDArray[np.float32] | None
-    outside: float = 0.0
-    located: bool = False
+    attention: AttentionMap | None
 
 
 def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts, *, called: bool) -> float:
@@ -52,19 +48,13 @@ def pictures(page: Page, area: Area, material: XrayMaterial, texts: Texts, *, ca
     if material.attention is None:
         return top + height
     place = place._replace(x=area.x + (area.width + _GAP) / 2)
-    title = texts(f"pdf.{kind(located=material.located, called=called)}")
+    title = texts(f"pdf.{kind(located=material.attention.located, called=called)}")
     page.heading(place.x, area.y, title, width)
-    attention.over(page, place, material.image.pixels, material.attention, title)
+    attention.over(page, place, material.image.pixels, material.attention.shades, title)
     marks.sides(page, place, texts, left=left, right=right)
     below = top + height + 1.5
     attention.ramp(page, place.x, below, texts)
-    words = caption(
-        texts,
-        outside=material.outside,
-        located=material.located,
-        unseen=bool(np.isnan(material.attention).any()),
-        called=called,
-    )
-    if not np.nanmax(material.attention, initial=0) > 0:
+    words = caption(texts, material.attention, called=called)
+    if not np.nanmax(material.attention.shades, initial=0) > 0:
         words = f"{texts('pdf.nowhere')}. {words}"
     return page.paragraph(place.x, below + 4.5, words, size=7, colour=QUIET, width=(area.width - _GAP) / 2)
