@@ -191,6 +191,10 @@ def test_what_a_gpu_trains_in_minutes_is_taken_by_those_who_measure_it(
     burst.take(out)
     network = burst.COMPACT.trained("prod")
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    patches = np.random.default_rng(0).normal(size=(1, 1, *PATCH)).astype(np.float32)
+    with torch.inference_mode():
+        expected = torch.sigmoid(network(torch.from_numpy(patches))).numpy()
+    assert np.allclose(burst.COMPACT.reader("prod").predict(patches), expected, atol=1e-4)
     outcomes = burst._OUTCOMES.validate_json((out / "lesion.json").read_bytes())
     (budget,) = {outcome.budget for outcome in outcomes}
     assert budget.steps == 15

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is only needed for training
 pytest.importorskip("monai", reason="MONAI is only needed for training and export")
 pytest.importorskip("nibabel", reason="nibabel is only needed for training")
 
+from scipy.special import expit  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from volumes import stored  # noqa: E402
@@ -180,12 +181,10 @@ def test_a_step_without_finite_gradients_leaves_the_weights_finite(tmp_path: Pat
     assert torch.isfinite(trainer.network.layer.weight).all()
 
 
-class _Threshold(nn.Module):
+def _bright(patches: np.ndarray) -> np.ndarray:
     """Findings where HU are above 200, as a network that was trained to the end."""
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        level = ((200 - ct_volume.LOW) / (ct_volume.HIGH - ct_volume.LOW) - ct_volume.MEAN) / ct_volume.STD
-        return 50 * (image - level)
+    level = ((200 - ct_volume.LOW) / (ct_volume.HIGH - ct_volume.LOW) - ct_volume.MEAN) / ct_volume.STD
+    return np.asarray(expit(50 * (patches - level)))
 
 
 def test_whole_volumes_are_measured_in_lungs_that_know_nothing_of_the_findings(
@@ -208,7 +207,7 @@ def test_whole_volumes_are_measured_in_lungs_that_know_nothing_of_the_findings(
     monkeypatch.setattr(ct, "load_volume", lambda _name: volume)
     assert not ct_volume_measure.lungs_without_findings(volume)[~lung].any()
     reader = ct_volume_measure.VolumeReader(
-        _Threshold(), MODEL.spacing, PATCH, 10.0, ct_volume.LOW, ct_volume.HIGH, ct_volume.MEAN, ct_volume.STD
+        _bright, MODEL.spacing, PATCH, 10.0, ct_volume.LOW, ct_volume.HIGH, ct_volume.MEAN, ct_volume.STD
     )
     reading = ct_volume_measure.read_volume(reader, "coronacases_001")
     result = ct_volume_measure.finished(reading, 0.3, low=ct_volume.LOW, high=ct_volume.HIGH)

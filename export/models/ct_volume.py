@@ -16,8 +16,10 @@ from export.measured import Measured
 from export.models import ct_volume_text as text
 from export.models.ct_segment_train import Plan, Trainer, best_device
 from export.models.ct_segmenter import CtSegmenter
-from export.models.ct_volume_measure import OVERLAP, VolumeReader, measure
+from export.models.ct_volume_measure import OVERLAP, VolumeReader, in_onnx_runtime, measure
 from export.networks import unetpp
+from export.onnx_writer import write_graph
+from export.paths import runs_folder
 from plugin.models.inputs import HuWindow, ModelInput, Volumetric
 
 #: The slice-wise network that the figures are told beside.
@@ -87,7 +89,12 @@ class VolumeModel(CtSegmenter):
 
     def reader(self, part: int | str) -> VolumeReader:
         """Reads whole volumes as the plugin does."""
-        return VolumeReader(self.trained(part), self.spacing, self.patch, self.margin, LOW, HIGH, MEAN, STD)
+        folder = runs_folder(self.name) / f"{part}"
+        write_graph(
+            self.trained(part), folder, shape=self.input.shape, outputs=["logits"], mean=[MEAN], std=[STD]
+        )
+        predict = in_onnx_runtime(folder / "model.onnx")
+        return VolumeReader(predict, self.spacing, self.patch, self.margin, LOW, HIGH, MEAN, STD)
 
     def evaluate(self) -> Measured:
         """TRAIN on the volumes of its folds and on the DICOM chest, beside the slice-wise network."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
+import onnxruntime
+from scipy.special import expit
 
 from export.data import ct
 from export.data.ct_lungs import derive_lungs
@@ -32,6 +33,9 @@ from plugin.models.cards import Figure
 
 _log = logging.getLogger(__name__)
 Mask = npt.NDArray[np.bool_]
+Patches = npt.NDArray[np.float32]
+#: Normalised patches (n, 1, depth, rows, columns) to probabilities likewise.
+Predict = Callable[[Patches], Patches]
 
 #: As for the slice-wise networks, where no others can choose.
 FINDINGS_THRESHOLD = 0.3
@@ -59,7 +63,7 @@ class Reading:
 class VolumeReader:
     """A network with its preprocessing: HU volumes and their lungs to findings, as the plugin reads them."""
 
-    network: nn.Module
+    predict: Predict
     spacing: Triple
     patch: tuple[int, int, int]
     margin: float
@@ -74,7 +78,7 @@ class VolumeReader:
         scaled = preprocess.window(lattice.resample(volume.hu), self.low, self.high)
         found = slide(
             ((scaled - np.float32(self.mean)) / np.float32(self.std))[None],
-            predict=self._predict,
+            predict=self.predict,
             patch=self.patch,
             batch=1,
             overlap=OVERLAP,
@@ -86,9 +90,15 @@ class VolumeReader:
         fits = [dice(mask & inside, lesion) for mask in found] if measurable else []
         return Reading(volume.name, lungs, lattice, found, fits)
 
-    def _predict(self, patches: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        with torch.inference_mode():
-            return np.asarray(torch.sigmoid(self.network(torch.from_numpy(patches))))
+
+def in_onnx_runtime(path: Path) -> Predict:
+    """The probabilities of a graph's logits, by ONNX Runtime on the CPU, as the plugin has them."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def predict(patches: Patches) -> Patches:
+        return np.asarray(expit(session.run(None, {"image": patches})[0]))
+
+    return predict
 
 
 def lungs_without_findings(volume: ct.Volume) -> Mask:
