@@ -70,7 +70,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "unet": Network("U-Net", _small),
         "unetpp": Network("3-D U-Net++", _small),
     }
-    monkeypatch.setattr(lesion, "COMPACT", model)
+    monkeypatch.setattr(lesion, "MODEL", model)
     monkeypatch.setattr(burst, "COMPACT", model)
     monkeypatch.setattr(lesion, "TASK", lesion.LesionTask(networks=networks, plan=plan))
     monkeypatch.setattr(report, "FILE", tmp_path / "compare.md")

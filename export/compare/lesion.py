@@ -1,9 +1,9 @@
-"""Findings in 3-D: FCN-8s, U-Net, V-Net and U-Net++ on the patches of the compact volumetric segmenter."""
+"""Findings in 3-D: FCN-8s, U-Net, V-Net and U-Net++ on the grid of the compact volumetric segmenter."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ _NETWORKS = {
     "vnet": Network("V-Net", volumetric.vnet),
     "unetpp": Network("3-D U-Net++", unetpp.compact),
 }
+#: The compact segmenter on patches that are small enough for an experiment on two cores.
+MODEL = replace(COMPACT, patch=(32, 64, 96))
 #: Patches that a GPU reads at once; they are small.
 _READ_BATCH = 8
 
@@ -47,7 +49,7 @@ class LesionTask:
     measure: str = "findings Dice, mean over volumes"
     counted: str = COUNTED
     networks: Mapping[str, Network] = field(default_factory=lambda: _NETWORKS)
-    plan: Plan = COMPACT.plan
+    plan: Plan = MODEL.plan
 
     def patients(self, fold: int, cases: int | None) -> list[str]:
         """Those with COVID-19, both collections in turn, and all without."""
@@ -63,15 +65,15 @@ class LesionTask:
 
     def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches:
         """Patches, as the shipped network learns from."""
-        return COMPACT.sampler(patients, seed, device)
+        return MODEL.sampler(patients, seed, device)
 
     def judged(self, network: nn.Module, fold: int, device: torch.device) -> list[Case]:
         """Dice of each patient of the fold with findings of a millilitre and more."""
         network = network.to(device)
-        voxel = float(np.prod(COMPACT.spacing)) / 1000
+        voxel = float(np.prod(MODEL.spacing)) / 1000
         return [
             Case(patient=stored.name, score=dice(read(network, stored, device), stored.lesion > 127))
-            for stored in COMPACT.stored(with_covid(ct.held_out(fold)))
+            for stored in MODEL.stored(with_covid(ct.held_out(fold)))
             if (stored.lesion > 127).sum() * voxel >= SMALLEST_FINDINGS_ML
         ]
 
@@ -81,14 +83,14 @@ class LesionTask:
 
     def seconds(self, network: nn.Module) -> float:
         """ONNX Runtime over as many patches as a volume of a patient with COVID-19 has on average."""
-        once = seconds_of(network, shape=(1, 1, *COMPACT.patch), outputs=["logits"], mean=[MEAN], std=[STD])
-        shapes = [stored.image.shape for stored in COMPACT.stored(ct.covid_names())]
+        once = seconds_of(network, shape=(1, 1, *MODEL.patch), outputs=["logits"], mean=[MEAN], std=[STD])
+        shapes = [stored.image.shape for stored in MODEL.stored(ct.covid_names())]
         return once * float(np.mean([patches(shape) for shape in shapes]))
 
 
 def patches(shape: Sequence[int]) -> int:
     """How many patches the sliding window reads in a volume of this shape."""
-    counts = [len(starts(length, side, OVERLAP)) for length, side in zip(shape, COMPACT.patch, strict=True)]
+    counts = [len(starts(length, side, OVERLAP)) for length, side in zip(shape, MODEL.patch, strict=True)]
     return int(np.prod(counts))
 
 
@@ -105,7 +107,7 @@ def read(network: nn.Module, stored: Stored, device: torch.device) -> npt.NDArra
     (found,) = slide(
         image[None],
         predict=predict,
-        patch=COMPACT.patch,
+        patch=MODEL.patch,
         batch=_READ_BATCH if device.type == "cuda" else 1,
         overlap=OVERLAP,
         outside=[-MEAN / STD],
