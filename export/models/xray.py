@@ -172,7 +172,7 @@ class XrayModel:
         )
         card = Card(
             name=self.name,
-            version="2.0.0",
+            version="3.0.0",
             task="classify",
             modality=Modality.XRAY,
             default_rank=self.rank,

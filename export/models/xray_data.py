@@ -1,4 +1,4 @@
-"""The films of the X-ray networks with what their frozen part gave; what is learnt and measured on them."""
+"""Films with what a network's first part gave of them; what is fitted to that and measured."""
 
 from __future__ import annotations
 

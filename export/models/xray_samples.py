@@ -1,4 +1,4 @@
-"""What the X-ray networks read: films, everyday variants, spoiled films; the frozen part's answers once."""
+"""What the X-ray networks read: films, everyday variants, spoiled films; the first part's answers once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Of each of n samples what the frozen part gave, float16 (n, channels, h, w), and its boxes.
+    """Of each of n samples what the network's first part gave, float16 (n, channels, h, w), and its boxes.
 
     ``masks`` are uint8 (n, h, w): the share of each place inside a box, 255 for all of it.
     """
@@ -134,7 +134,7 @@ def to_reject(films: list[Film]) -> list[Sample]:
 
 
 class Reader:
-    """Pictures to the answers of a frozen part of a network, which are kept in ``folder``.
+    """Pictures to the answers of a trained network's first part, which are kept in ``folder``.
 
     By ONNX Runtime, several times faster than PyTorch here.
     """
@@ -153,7 +153,7 @@ class Reader:
         self._name = self._session.get_inputs()[0].name
 
     def features(self, picture: Picture) -> npt.NDArray[np.float16]:
-        """A picture (rows, columns) to the frozen part's answer (channels, h, w)."""
+        """A picture (rows, columns) to the first part's answer (channels, h, w)."""
         answer = self._session.run(None, {self._name: prepare(self.spec, picture)[None]})[0][0]
         return np.asarray(answer, dtype=np.float16)
 

@@ -22,10 +22,9 @@ _WIDTH = 128
 class OpacityNetwork(nn.Module):
     """An EfficientNet with a map of opacities, a probability of any, and a rejection.
 
-    ``front`` stays as ImageNet left it, so that its answers can be kept while the rest is trained. The map
-    is what a reader's boxes teach: for each place at /16 the logit of lying in a box. The film's logit adds
-    a linear reading of the whole picture to the log of the mean of exp over the map. The rejection is a
-    linear reading of pooled features and has no say in the class.
+    The map is what a reader's boxes teach: for each place at /16 the logit of lying in a box. The film's
+    logit adds a linear reading of the whole picture to the log of the mean of exp over the map. The rejection
+    is a linear reading of pooled features and has no say in the class.
 
     ``scale`` and ``offset`` calibrate the film's logit, ``floor`` is the map's logit from which a place is
     shown; they are set after training.
