@@ -139,9 +139,9 @@ def _written(folder: Path, write: Callable[[Path], int]) -> Series:
 
 XRAY, CT = Modality.XRAY, Modality.CT
 CASES: Sequence[Case] = (
-    Case(name="xray-negative", title="X-ray, negative", modality=XRAY, series=film),
-    Case(name="xray-positive", title="X-ray, positive", modality=XRAY, series=film, score=0.86),
-    Case(name="xray-borderline", title="X-ray, borderline", modality=XRAY, series=film, score=0.4791),
+    Case(name="xray-negative", title="X-ray, negative", modality=XRAY, series=film, score=0.12),
+    Case(name="xray-positive", title="X-ray, positive", modality=XRAY, series=film),
+    Case(name="xray-borderline", title="X-ray, borderline", modality=XRAY, series=film, score=0.5391),
     Case(name="xray-lateral", title="X-ray, rejected by a rule", modality=XRAY, series=lateral),
     Case(name="xray-upside-down", title="X-ray, rejected by the network", modality=XRAY, series=upside_down),
     Case(name="ct-with", title="CT with opacities", modality=CT, series=chest),

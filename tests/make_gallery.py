@@ -107,12 +107,9 @@ def given(score: float) -> Callable[..., tuple[Prediction, tuple[ClassProbabilit
         prediction, classes = asked(model, *seen)
         if not any(c.role == "finding" for c in classes):
             return prediction, classes
-        rest = sum(c.probability for c in classes if c.role != "finding")
-        shares = (
-            replace(c, probability=score if c.role == "finding" else c.probability * (1 - score) / rest)
-            for c in classes
-        )
-        return prediction, tuple(shares)
+        refused = sum(c.probability for c in classes if c.role == "reject")
+        shares = {"finding": score, "reject": refused, "other": 1 - score - refused}
+        return prediction, tuple(replace(c, probability=shares[c.role]) for c in classes)
 
     return ask
 
