@@ -51,8 +51,10 @@ class XrayStudy:
     card: Card
 
     def __post_init__(self) -> None:
-        films = [film for film in read_films() if film.source in (SIIM, IEEE8023) or not film.frontal]
-        fold = film_folds(films, FOLDS)
+        every = read_films()  # the folds are those of all films: of fewer they would be others
+        measured = [film.source in (SIIM, IEEE8023) or not film.frontal for film in every]
+        films = [film for film, wanted in zip(every, measured, strict=True) if wanted]
+        fold = film_folds(every, FOLDS)[measured]
         own = np.isin(fold, self.parts)
         self.others = {
             part: [f for f, out in zip(films, fold, strict=True) if out != part] for part in self.parts
