@@ -56,6 +56,7 @@ def test_published_networks_read_beside_the_default_ones(
         "Xray": ["auto", "xray-covid-b5"],
         "CtAxial": ["auto", "ct-class-ax-b4"],
         "CtSagittal": ["auto", "ct-class-sg-b4"],
+        "CtVolume": ["ct-class-volume-compact"],
         "CtSegmentation": "ct-segment-full",
     }
     pacs = orthanc_server(chest_ai={"Models": chosen})
@@ -68,7 +69,10 @@ def test_published_networks_read_beside_the_default_ones(
     }
     assert read == {
         "xray": ["xray-covid-lite0", "xray-covid-b5"],
-        "ct": ["ct-class-ax-compact", "ct-class-ax-b4", "ct-class-sg-compact", "ct-class-sg-b4"],
+        "ct": [
+            *("ct-class-ax-compact", "ct-class-ax-b4", "ct-class-sg-compact", "ct-class-sg-b4"),
+            "ct-class-volume-compact",
+        ],
     }
     lungs = by_modality["ct"]["findings"]["lungs"]
     assert 2000 < lungs["both"]["volume_ml"] < 8000

@@ -28,6 +28,8 @@ _BATCH = 16
 _EVERY = 3
 WITHIN = "slab AUC within COVID-19 patients"
 SHARE_ALONE = f"{WITHIN} of the marked share of the lung alone"
+MASK_ALONE = f"{WITHIN} with the lungs blacked out, only the mask left"
+_IMAGE_ALONE = f"{WITHIN} without the mask, only the image about the lesions left"
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,9 @@ def checks(found: LeftOut, networks: Mapping[int, nn.Module], command: str) -> t
             remark=f"no network but the segmenter; {without_one(slabs, share[within])}",
         )
     ]
-    for words, channel in (
-        ("with the lungs blacked out, only the mask left", 0),
-        ("without the mask, only the image about the lesions left", 1),
-    ):
-        some = slabs.at(np.arange(len(slabs.label)) % _EVERY == 0)
+    for title, channel in ((MASK_ALONE, 0), (_IMAGE_ALONE, 1)):
+        third = np.arange(len(slabs.label)) % _EVERY == 0
+        some, before = slabs.at(third), auc(slabs.label[third], found.logit[within][third])
         changed = some.channels.copy()
         changed[:, channel] = 0
         figures.append(
@@ -162,8 +162,9 @@ def checks(found: LeftOut, networks: Mapping[int, nn.Module], command: str) -> t
                 some,
                 left_out(networks, some, changed),
                 np.ones(len(some.label), dtype=np.bool_),
-                title=f"{WITHIN} {words}",
+                title=title,
                 command=command,
+                remark=f"as they are {before:.3f}",
             )
         )
     pairs = covid & np.isin(pool.kind, ("whole", "healed whole"))

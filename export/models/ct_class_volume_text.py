@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from export.measured import Measured
-from export.models.ct_class_volume_measure import SHARE_ALONE, WITHIN
+from export.models.ct_class_volume_measure import MASK_ALONE, SHARE_ALONE, WITHIN
 from export.models.ct_joined_share import QUICK
 from export.models.ct_lung_text import Words
 from export.models.ct_projection import LICENCE, TRAINING_LICENCE
@@ -47,11 +47,12 @@ def card(title: str, architecture: str, measured: Measured) -> Words:
 def _less_than_the_amount(measured: Measured) -> str:
     """What has to be said first where the amount that is marked tells as much as the network."""
     figures = {each.name: each.value for each in (*measured.figures, *measured.shortcut_checks)}
-    network, amount = figures.get(WITHIN), figures.get(SHARE_ALONE)
+    network, amount, mask = (figures.get(name) for name in (WITHIN, SHARE_ALONE, MASK_ALONE))
     if network is None or amount is None or network > amount:
         return ""
+    shown = f"Shown the mask without the image it has {mask:.3f}. " if mask and mask > network else ""
     return (
         "How much of the lung the segmenter marks tells slabs with lesions better without this network: AUC "
-        f"{amount:.3f} against {network:.3f} within COVID-19 patients. So it is an option, to compare with "
-        "and to train on, and is not read unless it is named. "
+        f"{amount:.3f} against {network:.3f} within COVID-19 patients. {shown}So it is an option, to compare "
+        "with and to train on, and is not read unless it is named. "
     )
