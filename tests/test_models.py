@@ -75,16 +75,18 @@ def _taught(name: str) -> bool | None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if _taught(name) is False])
 def test_the_attention_map_is_exact(name: str) -> None:
-    """Its mean over the picture is the logit, up to the bias that is the same for every picture."""
+    """Its mean over the picture or volume is the logit, up to the bias that is the same for every one."""
     model = load_model(MODELS / name, thresholds={}, providers=CPU, threads=1)
     random = np.random.default_rng(5)
     biases = []
     for _ in range(3):
-        picture = random.random((400, 400), dtype=np.float32) * 1500 - 1000
-        logits, attention = model.session.run(
-            ["logits", "attention"], {model.card.input.name: model.prepare(picture)[None]}
-        )
-        biases.append(np.ravel(logits) - attention.mean(axis=(2, 3)).ravel())
+        if model.card.input.volume is None:
+            given = model.prepare(random.random((400, 400), dtype=np.float32) * 1500 - 1000)
+        else:
+            given = model.prepare_channels(random.random(model.card.input.shape[1:], dtype=np.float32))
+        logits, attention = model.session.run(["logits", "attention"], {model.card.input.name: given[None]})
+        places = attention.reshape(*attention.shape[:2], -1)
+        biases.append(np.ravel(logits) - places.mean(axis=2).ravel())
     assert np.ptp(biases, axis=0).max() < 2e-2
 
 
