@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from export.data.ct_patches import PatchSampler, cut, warp  # noqa: E402
 from export.measured import Measured, read_measured  # noqa: E402
 from export.models import ct_segmenter, ct_volume, ct_volume_measure, ct_volume_text  # noqa: E402
 from export.networks import folding, unetpp  # noqa: E402
-from plugin.analysis.resampling import Lattice  # noqa: E402
 from plugin.models.loading import load_model  # noqa: E402
 from plugin.models.session import CPU  # noqa: E402
 
@@ -187,7 +185,7 @@ def _bright(patches: np.ndarray) -> np.ndarray:
     return np.asarray(expit(50 * (patches - level)))
 
 
-def test_whole_volumes_are_measured_in_lungs_that_know_nothing_of_the_findings(
+def test_whole_volumes_are_measured_in_lungs_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hu = np.full((40, 60, 70), 40, dtype=np.int16)
@@ -205,41 +203,12 @@ def test_whole_volumes_are_measured_in_lungs_that_know_nothing_of_the_findings(
     lung = ((hu < -200) & (hu > -1000)) | lesion
     volume = ct.Volume("coronacases_001", "coronacases", hu, (4.0, 4.0, 4.0), lesion, lung, covid=True)
     monkeypatch.setattr(ct, "load_volume", lambda _name: volume)
-    assert not ct_volume_measure.lungs_without_findings(volume)[~lung].any()
     reader = ct_volume_measure.VolumeReader(
         _bright, MODEL.spacing, PATCH, 10.0, ct_volume.LOW, ct_volume.HIGH, ct_volume.MEAN, ct_volume.STD
     )
-    reading = ct_volume_measure.read_volume(reader, "coronacases_001")
-    result = ct_volume_measure.finished(reading, 0.3, low=ct_volume.LOW, high=ct_volume.HIGH)
+    result = ct_volume_measure.read_volume(reader, "coronacases_001", lung & ~lesion)
     assert result.findings_dice > 0.85
     assert result.findings_ml == pytest.approx(result.true_findings_ml, rel=0.25)
-
-
-def test_patients_of_other_folds_choose_the_threshold_of_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
-    def reading(name: str, best: float | None) -> ct_volume_measure.Reading:
-        mask = np.zeros((1, 1, 1), dtype=np.bool_)
-        fits = [] if best is None else [1 - abs(each - best) for each in ct_volume_measure.THRESHOLDS]
-        return ct_volume_measure.Reading(name, mask, lattice, [mask], fits)
-
-    points = (np.zeros(1), np.zeros(1), np.zeros(1))
-    lattice = Lattice(source=points, box=(slice(0, 1), slice(0, 1), slice(0, 1)), target=points)
-    assert ct_volume_measure.chosen([reading("a", 0.1), reading("b", None), reading("c", 0.2)]) == 0.1
-    assert ct_volume_measure.chosen([reading("a", None)]) == 0.3
-
-    best = {0: 0.1, 1: 0.5}
-    told = []
-    monkeypatch.setattr(ct, "held_out", lambda fold: [f"{fold}"])
-    monkeypatch.setattr(ct_volume_measure, "finished", lambda r, share, **_: told.append((r.name, share)))
-    for name in ("findings_figures", "volume_figures"):
-        monkeypatch.setattr(ct_volume_measure, name, lambda *_: [])
-    monkeypatch.setattr(ct_volume_measure, "beside", lambda *_: read_measured(ct_volume.BESIDE).figures[0])
-    readers = {fold: SimpleNamespace(fold=fold, low=0.0, high=1.0) for fold in best}
-    monkeypatch.setattr(
-        ct_volume_measure, "read_volume", lambda reader, name: reading(name, best[reader.fold])
-    )
-    measured = ct_volume_measure.measure(readers, "other", "a test")
-    assert told == [("0", 0.5), (ct.DICOM_CHEST, 0.5), ("1", 0.1)]
-    assert measured.thresholds["findings"] in ct_volume_measure.THRESHOLDS
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from export.data.ct_patches import Bytes, PatchSampler, Stored, cache_of, load_stored
 from export.measured import Measured
+from export.models import ct_joined_share
 from export.models import ct_volume_text as text
 from export.models.ct_segment_train import Plan, Trainer, best_device
 from export.models.ct_segmenter import CtSegmenter
@@ -95,6 +96,11 @@ class VolumeModel(CtSegmenter):
         )
         predict = in_onnx_runtime(folder / "model.onnx")
         return VolumeReader(predict, self.spacing, self.patch, self.margin, LOW, HIGH, MEAN, STD)
+
+    def train(self) -> None:
+        """As every segmenter of CT; and the small slice-wise networks that find lungs for the figures."""
+        super().train()
+        ct_joined_share.train()
 
     def evaluate(self) -> Measured:
         """TRAIN on the volumes of its folds and on the DICOM chest, beside the slice-wise network."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,50 +12,25 @@ import onnxruntime
 from scipy.special import expit
 
 from export.data import ct
-from export.data.ct_lungs import derive_lungs
 from export.data.ct_patches import Triple, lattice_of
 from export.figures import Array, Labels, figure
 from export.measured import Measured, read_measured
-from export.models.ct_segment_measure import (
-    SMALLEST_FINDINGS_ML,
-    Result,
-    compare,
-    dice,
-    findings_figures,
-    volume_figures,
-)
+from export.models import ct_joined_share
+from export.models.ct_segment_measure import Reader, Result, compare, findings_figures, volume_figures
 from plugin.analysis import preprocess
-from plugin.analysis.resampling import Lattice
 from plugin.analysis.segmentation import refine
 from plugin.analysis.volumetric import slide
 from plugin.models.cards import Figure
 
-_log = logging.getLogger(__name__)
 Mask = npt.NDArray[np.bool_]
 Patches = npt.NDArray[np.float32]
 #: Normalised patches (n, 1, depth, rows, columns) to probabilities likewise.
 Predict = Callable[[Patches], Patches]
 
-#: As for the slice-wise networks, where no others can choose.
+#: As for the slice-wise networks, chosen before anything was measured.
 FINDINGS_THRESHOLD = 0.3
-#: What patients of other folds choose from.
-THRESHOLDS = (0.1, 0.15, 0.2, FINDINGS_THRESHOLD, 0.4, 0.5)
 OVERLAP = 0.25
 _DICE = "findings Dice, mean over volumes"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a network found in a volume: a mask on its grid for each of ``THRESHOLDS``.
-
-    ``fits``: their Dice on the grid, inside the lungs; none where the expert drew next to nothing.
-    """
-
-    name: str
-    lungs: Mask
-    lattice: Lattice
-    found: list[Mask]
-    fits: list[float]
 
 
 @dataclass(frozen=True)
@@ -72,23 +46,22 @@ class VolumeReader:
     mean: float
     std: float
 
-    def read(self, volume: ct.Volume, lungs: Mask) -> Reading:
-        """What the network finds in the box of lungs that another network or method found."""
+    def read(self, volume: ct.Volume, lungs: Mask) -> tuple[Mask, Mask]:
+        """Lungs and findings of a volume whose lungs another network or method found."""
         lattice = lattice_of(volume, lungs, spacing=self.spacing, margin=self.margin)
         scaled = preprocess.window(lattice.resample(volume.hu), self.low, self.high)
-        found = slide(
+        (found,) = slide(
             ((scaled - np.float32(self.mean)) / np.float32(self.std))[None],
             predict=self.predict,
             patch=self.patch,
             batch=1,
             overlap=OVERLAP,
             outside=[-self.mean / self.std],
-            classes=[(0, threshold) for threshold in THRESHOLDS],
+            classes=[(0, FINDINGS_THRESHOLD)],
         )
-        inside, lesion = (lattice.resample(mask.astype(np.int16) * 2) > 1 for mask in (lungs, volume.lesion))
-        measurable = volume.millilitres(volume.lesion) >= SMALLEST_FINDINGS_ML
-        fits = [dice(mask & inside, lesion) for mask in found] if measurable else []
-        return Reading(volume.name, lungs, lattice, found, fits)
+        lung, findings = lungs.copy(), lattice.restore(found)
+        refine(lung, findings, spacing=volume.spacing)
+        return lung, findings
 
 
 def in_onnx_runtime(path: Path) -> Predict:
@@ -101,32 +74,11 @@ def in_onnx_runtime(path: Path) -> Predict:
     return predict
 
 
-def lungs_without_findings(volume: ct.Volume) -> Mask:
-    """Lungs that know nothing of the expert's findings: air inside the body, closed."""
-    return derive_lungs(volume.hu, volume.spacing, np.zeros_like(volume.lesion))
-
-
-def read_volume(reader: VolumeReader, name: str) -> Reading:
-    """Read one volume."""
+def read_volume(reader: VolumeReader, name: str, lungs: Mask) -> Result:
+    """Read one volume inside these lungs and compare it with its masks."""
     volume = ct.load_volume(name)
-    reading = reader.read(volume, lungs_without_findings(volume))
-    _log.info("%s: %s", name, [round(fit, 3) for fit in reading.fits])
-    return reading
-
-
-def finished(reading: Reading, threshold: float, *, low: float, high: float) -> Result:
-    """A volume's findings from ``threshold`` on as the plugin has them, compared with its masks."""
-    volume = ct.load_volume(reading.name)
-    lung = reading.lungs.copy()
-    findings = reading.lattice.restore(reading.found[THRESHOLDS.index(threshold)])
-    refine(lung, findings, spacing=volume.spacing)
-    return compare(volume, lung, findings, low=low, high=high)
-
-
-def chosen(readings: Sequence[Reading]) -> float:
-    """The threshold with the best mean Dice over these volumes; without any that of slice-wise networks."""
-    fits = [reading.fits for reading in readings if reading.fits]
-    return THRESHOLDS[int(np.argmax(np.mean(fits, axis=0)))] if fits else FINDINGS_THRESHOLD
+    lung, findings = reader.read(volume, lungs)
+    return compare(volume, lung, findings, low=reader.low, high=reader.high)
 
 
 def beside(figures: list[Figure], other: str, command: str) -> Figure:
@@ -160,19 +112,16 @@ def _mean(_labels: Labels, scores: Array) -> float:
 def measure(readers: Mapping[int, VolumeReader], other: str, command: str) -> Measured:
     """All figures: each fold's TRAIN network on the fold's patients; the first also on the DICOM chest.
 
-    The patients of the other folds choose a fold's threshold, and all of them that of PROD.
+    The lungs are those of a small slice-wise network that never saw the patient either.
     """
-    readings = {f: [read_volume(reader, name) for name in ct.held_out(f)] for f, reader in readers.items()}
-    thresholds = {f: chosen([r for g, others in readings.items() if g != f for r in others]) for f in readers}
-    first = next(iter(readers))
-    readings[first].append(read_volume(readers[first], ct.DICOM_CHEST))
+    slicewise: dict[int, Reader] = {}
+    cases = [(reader, name) for fold, reader in readers.items() for name in ct.held_out(fold)]
+    cases.append((next(iter(readers.values())), ct.DICOM_CHEST))
     results = [
-        finished(reading, thresholds[fold], low=reader.low, high=reader.high)
-        for fold, reader in readers.items()
-        for reading in readings[fold]
+        read_volume(reader, name, ct_joined_share.marked(name, slicewise).lungs) for reader, name in cases
     ]
     findings = findings_figures(results, command)
     return Measured(
         figures=(*findings, beside(findings, other, command), *volume_figures(results, command)),
-        thresholds={"findings": chosen([reading for fold in readings.values() for reading in fold])},
+        thresholds={"findings": FINDINGS_THRESHOLD},
     )

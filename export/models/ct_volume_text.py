@@ -17,10 +17,9 @@ DATA = (
     "without COVID-19 (LIDC-IDRI, Lung-PET-CT-Dx, COPDGene, LungSeg3D). From random weights, as published. "
 )
 LUNGS = (
-    "The figures are read inside lungs that know nothing of the findings (air inside the body, closed); in "
-    "the plugin a slice-wise network finds the lungs. "
+    "The figures are read inside lungs that a small slice-wise network found, trained without the patient; "
+    "in the plugin the slice-wise network in use finds them. "
 )
-CHOSEN = "The patients of the other folds chose the threshold that a fold is measured with. "
 OPTION = (
     "An option and a starting point for training, not read by default: it was trained for a minute and a "
     "half on a shared GPU, from nothing. "
@@ -39,7 +38,7 @@ def limits(measured: Measured, other: str) -> str:
     else:
         stands = "Worse than" if high < 0 else "No better than"
         first = f"{stands} {other} on the same patients: {said}. {OPTION}"
-    return first + LUNGS + CHOSEN + ct_segment_text.LIMITS
+    return first + LUNGS + ct_segment_text.LIMITS
 
 
 def outputs(thresholds: Mapping[str, float]) -> tuple[ModelOutput, ...]:
