@@ -168,21 +168,11 @@ class Viewer:
 
     def store_segmentation(self, name: str) -> None:
         """Store the segmentation of that name, as it is now, by the viewer's own export as DICOM SEG."""
-        place = self.page.get_by_text(name).last.bounding_box()
-        assert place is not None
-        beside = self.page.locator("button:visible")
-        boxes = beside.evaluate_all("all => all.map((one) => one.getBoundingClientRect().toJSON())")
-        (menu,) = (
-            number
-            for number, box in enumerate(boxes)
-            if box["top"] < place["y"] + 8 < box["bottom"] and place["x"] - 60 < box["right"] < place["x"]
-        )
-        beside.nth(menu).click()
-        self.page.get_by_role("menuitem", name="Download & Export").hover()
-        # Twice in the menu: to be downloaded, and to be stored. A mouse on its way there would close it.
-        kinds = self.page.get_by_role("menuitem", name="DICOM SEG")
-        expect(kinds).to_have_count(2)
-        kinds.last.evaluate("item => item.click()")
+        expect(self.page.get_by_text(name).last).to_be_visible()
+        self.page.locator('[data-cy^="segmentation"][data-cy$="more-btn-Labelmap"]').click()
+        self.page.get_by_role("menuitem", name="Export").hover()
+        # A mouse on its way there would close the menu.
+        self.page.get_by_role("menuitem", name="DICOM SEG").evaluate("item => item.click()")
         with self.page.expect_response(lambda answer: answer.request.method == "POST") as stored:
             self.page.get_by_role("button", name="Save", exact=True).click()
         assert stored.value.ok, stored.value.status
