@@ -16,7 +16,8 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Page, Route, expect
 
-from demo.server import ORTHANC
+from demo.server import ORTHANC, ROOT
+from plugin.models.cards import read_card
 from tests.browser import AXE, CHROMIUM, chromium, opened, violations
 from tests.conftest import Pacs, StartPacs
 from tests.pacs_client import settled, wait_until
@@ -260,7 +261,8 @@ def test_what_is_said_of_a_series(read: Read, window: Page) -> None:
     expect(said.get_by_role("link", name="PDF")).to_have_attribute(
         "href", f"{read.pacs.url}/instances/{entry['outputs']['pdf']}/pdf"
     )
-    expect(said).to_contain_text("xray-covid-lite0 2.")
+    version = read_card(ROOT / "onnx_models" / "xray-covid-lite0").version
+    expect(said).to_contain_text(f"xray-covid-lite0 {version}, ")
     expect(said.get_by_role("link", name="Open in Orthanc Explorer")).to_be_visible()
 
 
