@@ -28,7 +28,7 @@ STROKE = ((480, 420), (540, 520))
 def test_what_is_painted_in_ohif_comes_back(
     orthanc_server: StartPacs, synthetic: dict[str, list[Path]], kind: str
 ) -> None:
-    """OHIF 3.12 and 3.13 write segments that overlap onto slices that are not theirs. That is seen, and said."""
+    """OHIF writes segments that overlap onto slices that are not theirs. That is seen, and said."""
     pacs = orthanc_server(stable_age=2, chest_ai={"SegmentationType": kind})
     pacs.store(synthetic["ct"])
     ((series, entry),) = settled(pacs, 1).items()
