@@ -121,7 +121,11 @@ def test_a_third_classifier_has_its_map_beside_those_that_locate(
     shown = material(maps=1)
     (axial,) = shown.attention
     maps = tuple(
-        replace(axial, projection=projection, located=projection != "volume")
+        replace(
+            axial,
+            projection=projection,
+            attention=replace(axial.attention, located=projection != "volume"),
+        )
         for projection in ("axial", "sagittal", "volume")
     )
     page = ct_pdf(three_classifiers(), material=replace(shown, attention=maps), label=label)
