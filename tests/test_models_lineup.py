@@ -80,21 +80,22 @@ def test_a_broken_card_is_left_out_with_every_reason(tmp_path: Path) -> None:
 
 def test_the_attention_is_found_by_the_findings_name(tmp_path: Path) -> None:
     """Its classes may be in another order than those of the logits."""
-    name = "xray-covid-b5"
+    name = "ct-class-ax-b4"
     shutil.copytree(ROOT / "onnx_models" / name, tmp_path / name)
     card = json.loads((tmp_path / name / "card.json").read_text())
     _, attention = card["outputs"]
-    assert [c["name"] for c in attention["classes"]] == ["COVID", "NON-COVID", "REJECTION"]
-    attention["classes"] = attention["classes"][1:] + attention["classes"][:1]
+    assert [c["name"] for c in attention["classes"]] == ["NO-FINDINGS", "FINDINGS"]
+    attention["classes"].reverse()
     (tmp_path / name / "card.json").write_text(json.dumps(card))
-    (model,) = load_lineup(_settings(ModelsFolder=str(tmp_path), Models=ONLY_XRAY | {"Xray": [name]})).models
-    gradient = np.linspace(0, 1, 400 * 300, dtype=np.float32).reshape(400, 300)
+    models = ONLY_XRAY | {"Xray": [], "CtAxial": [name]}
+    (model,) = load_lineup(_settings(ModelsFolder=str(tmp_path), Models=models)).models
+    gradient = np.linspace(-1000, 400, 400 * 300, dtype=np.float32).reshape(400, 300)
     prediction = model.predict(model.prepare(gradient)[None])
     seen = model.evidence(prediction)
     assert seen is not None
     assert prediction.attention is not None
-    assert (seen == prediction.attention[:, 2]).all()
-    assert not (seen == prediction.attention[:, 0]).all()
+    assert (seen == prediction.attention[:, 0]).all()
+    assert not (seen == prediction.attention[:, 1]).all()
 
 
 def test_cuda_is_cuda_or_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
