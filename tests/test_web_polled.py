@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ class Work:
         return self.status, {"done": self.done}
 
 
-def asked(answers: Polled, work: Work, question: str = "", known: str = "") -> Output:
+def asked(
+    answers: Polled, work: Callable[[], tuple[int, Any]], question: str = "", known: str = ""
+) -> Output:
     output = Output()
     answers.send(output, question, known, work)
     return output
@@ -43,6 +46,38 @@ def test_ten_that_ask_at_once_have_one_answer() -> None:
     assert work.done == 1
     assert {output.body for output in got} == {b'{"done": 1}'}
     assert json.loads(asked(answers, work, "another").body) == {"done": 2}
+
+
+def test_nobody_waits_for_an_answer_to_another_question() -> None:
+    answers, free, begun = Polled(), threading.Event(), threading.Event()
+
+    def stuck() -> tuple[int, Any]:
+        begun.set()
+        assert free.wait(30)
+        return 503, {"error": "the ledger does not answer"}
+
+    got: list[Output] = []
+    waits = threading.Thread(target=lambda: got.append(asked(answers, stuck, "stuck")))
+    waits.start()
+    assert begun.wait(30)
+    assert asked(answers, Work(), "another").status == 200
+    answers.forget()  # whoever has changed something does not wait either
+    assert asked(answers, Work(), "stuck").status == 200
+    free.set()
+    waits.join()
+    assert [output.status for output in got] == [503]
+    assert asked(answers, Work(), "stuck").status == 200
+
+
+def test_an_error_is_raised_and_not_kept() -> None:
+    answers = Polled()
+
+    def broken() -> tuple[int, Any]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asked(answers, broken)
+    assert asked(answers, Work()).status == 200
 
 
 def test_whoever_has_the_answer_is_not_sent_it_again() -> None:

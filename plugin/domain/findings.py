@@ -236,6 +236,11 @@ class Findings:
         return (*(() if self.joined is None else (self.joined,)), *self.classifications)
 
     @property
+    def deciding(self) -> tuple[Classification, ...]:
+        """What decides the answer of the classifiers: the joined statement alone where there is one."""
+        return self.classifications if self.joined is None else (self.joined,)
+
+    @property
     def codes(self) -> frozenset[RemarkCode]:
         """The codes of all remarks."""
         return frozenset(remark.code for remark in self.remarks)

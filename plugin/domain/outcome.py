@@ -151,8 +151,8 @@ class Outcome(_Kept):
         return {stage: round(seconds, 3) for stage, seconds in timings.items()}
 
     @property
-    def opinions(self) -> tuple[KeptClassification, ...]:
-        """What the classifiers say: the joined statement alone where there is one."""
+    def deciding(self) -> tuple[KeptClassification, ...]:
+        """What decides the answer of the classifiers: the joined statement alone where there is one."""
         if self.findings is None:
             return ()
         joined = self.findings.joined

@@ -119,6 +119,12 @@ class Card(Strict):
         return next((o for o in self.outputs if o.meaning == meaning), None)
 
     @property
+    def localises(self) -> bool:
+        """Whether its attention was measured to find the disease's place."""
+        attention = self.output("attention")
+        return attention is not None and attention.localises
+
+    @property
     def needs_lungs(self) -> bool:
         """Whether another network has to find the lungs before this one reads a CT."""
         volume = self.input.volume

@@ -60,9 +60,8 @@ def ask_segmented(
     evidence = _along_the_body(model, prediction, wanted)
     if evidence is None:
         return said, None
-    output = model.card.output("attention")
     shades = steps.shades(model, evidence, classes)
-    return said, _over_lungs(shades, frame, lesions.lungs, located=output is not None and output.localises)
+    return said, _over_lungs(shades, frame, lesions.lungs, located=model.card.localises)
 
 
 def _along_the_body(
@@ -73,11 +72,11 @@ def _along_the_body(
     Of a class activation map the mean along each ray: the mean of these is still the logit, less its bias.
     Of a map that was taught where, the most.
     """
-    evidence, output = model.evidence(prediction), model.card.output("attention")
-    if evidence is None or output is None:
+    evidence = model.evidence(prediction)
+    if evidence is None:
         return None
     places = turned_back(evidence[0], wanted)
-    return np.asarray(places.max(axis=0) if output.localises else places.mean(axis=0))
+    return np.asarray(places.max(axis=0) if model.card.localises else places.mean(axis=0))
 
 
 def _over_lungs(

@@ -127,8 +127,7 @@ def attention(
     """A classifier's evidence for its finding, over a picture of the shape of ``body``, of which the network
     was given ``box`` (None: all); None where the network does not tell."""
     evidence = model.evidence(prediction)
-    output = model.card.output("attention")
-    if evidence is None or output is None:
+    if evidence is None:
         return None
     spec = model.card.input
     return attention_map(
@@ -137,7 +136,7 @@ def attention(
         input_shape=(spec.shape[2], spec.shape[3]),
         short_side=spec.resize.size,
         box=box,
-        located=output.localises,
+        located=model.card.localises,
     )
 
 
@@ -147,8 +146,7 @@ def shades(
     """A classifier's evidence for its finding (h, w) as shades up to 1, as its card says what they are."""
     finding = next(c for c in classes if c.role == "finding")
     margin = log_odds(finding.probability) - log_odds(finding.threshold)
-    output = model.card.output("attention")
-    if output is not None and output.localises:
+    if model.card.localises:
         return located_shades(evidence, margin=margin)
     return evidence_shades(evidence, margin=margin, temperature=model.card.logits.temperature)
 

@@ -34,7 +34,7 @@ def answer_of(outcome: Outcome) -> Answer | None:
     found = outcome.findings
     if found is not None and found.lungs is not None:
         return Answer.MARKED if found.lungs.both.percent > 0 else Answer.NONE_MARKED
-    if not outcome.opinions:
+    if not outcome.deciding:
         return None
     return Answer.SUSPECTED if _called(outcome) else Answer.NOT_SUSPECTED
 
@@ -54,7 +54,7 @@ def urgency_of(outcome: Outcome) -> float:
     impression = impression_of(outcome)
     if impression is None:
         return UNREAD
-    return _RANKS[impression] + max((_margin(said) for said in outcome.opinions), default=0.0)
+    return _RANKS[impression] + max((_margin(said) for said in outcome.deciding), default=0.0)
 
 
 def columns(outcome: Mapping[str, Any] | None, series: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def columns(outcome: Mapping[str, Any] | None, series: str) -> dict[str, Any]:
 
 
 def _called(outcome: Outcome) -> bool:
-    return any(said.positive for said in outcome.opinions)
+    return any(said.positive for said in outcome.deciding)
 
 
 def _margin(said: KeptClassification) -> float:

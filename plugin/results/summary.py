@@ -281,8 +281,7 @@ def _untold(findings: Findings) -> list[str]:
     averaged = [c for c in findings.classifications if c.projection != "volume" and not c.positive]
     if said.answer in _MARKS and said.answer is not Answer.NONE_MARKED and averaged:
         keys.append("outlines_firmer")
-    opinions = findings.classifications if findings.joined is None else (findings.joined,)
-    if any(classification.borderline for classification in opinions):
+    if any(classification.borderline for classification in findings.deciding):
         keys.append("borderline")
     if findings.lungs is not None and cut(findings):
         keys.append("cut")

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +21,23 @@ _MOST_KEPT = 16
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
+    status: int
+    value: Any
     body: bytes
     tag: str
     at: float
 
 
 class Polled:
-    """The answers of a moment, by what was asked. Safe from several threads."""
+    """The answers of a moment, by what was asked. Safe from several threads.
+
+    Whoever asks what another is working out waits for that answer, and for nobody else.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._answers: dict[str, _Answer] = {}
-        self._at_work = threading.Lock()
+        self._answers: dict[str, Future[_Answer]] = {}
+        self._lock = threading.Lock()  # of the dictionary alone, never while an answer is worked out
 
     def send(self, output: Any, question: str, known: str, work: Callable[[], tuple[int, Any]]) -> None:
         """Answer a question, by ``work``, a status and JSON, where nobody has asked it a moment ago.
@@ -39,14 +45,10 @@ class Polled:
         ``known``: the tags of the answers that whoever asks has already (RFC 9110 Section 13.1.2); where one
         of them still is the answer, that is all that is said.
         """
-        with self._at_work:
-            answer = self._answers.get(question)
-            if answer is None or time.monotonic() - answer.at >= LASTS:
-                status, value = work()
-                if status != 200:
-                    send_json(output, status, value)
-                    return
-                answer = self._keep(question, value)
+        answer = self._answer(question, work)
+        if answer.status != 200:
+            send_json(output, answer.status, answer.value)
+            return
         output.SetHttpHeader("ETag", answer.tag)
         output.SetHttpHeader("Cache-Control", "no-cache")  # kept by a browser, but asked for each time
         if answer.tag in (tag.strip() for tag in known.split(",")):
@@ -56,13 +58,39 @@ class Polled:
 
     def forget(self) -> None:
         """Work out everything anew: something has been changed."""
-        with self._at_work:
-            self._answers.clear()
+        with self._lock:
+            self._answers = {}
 
-    def _keep(self, question: str, value: Any) -> _Answer:
-        body = json.dumps(value, ensure_ascii=False).encode()
-        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        if len(self._answers) >= _MOST_KEPT:
-            self._answers.clear()
-        self._answers[question] = answer = _Answer(body=body, tag=tag, at=time.monotonic())
+    def _answer(self, question: str, work: Callable[[], tuple[int, Any]]) -> _Answer:
+        own: Future[_Answer] = Future()
+        with self._lock:
+            answers = self._answers
+            shared = answers.get(question)
+            if shared is None or (shared.done() and time.monotonic() - shared.result().at >= LASTS):
+                if len(answers) >= _MOST_KEPT:
+                    answers.clear()
+                shared = answers[question] = own
+        if shared is not own:
+            return shared.result()
+        try:
+            answer = _made(*work())
+        except BaseException as error:
+            self._drop(answers, question, own)
+            own.set_exception(error)
+            raise
+        if answer.status != 200:
+            self._drop(answers, question, own)
+        own.set_result(answer)
         return answer
+
+    def _drop(self, answers: dict[str, Future[_Answer]], question: str, own: Future[_Answer]) -> None:
+        """Trouble is told to those who wait for it, and not kept."""
+        with self._lock:
+            if answers.get(question) is own:
+                del answers[question]
+
+
+def _made(status: int, value: Any) -> _Answer:
+    body = json.dumps(value, ensure_ascii=False).encode() if status == 200 else b""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return _Answer(status=status, value=value, body=body, tag=tag, at=time.monotonic())

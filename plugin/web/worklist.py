@@ -80,7 +80,7 @@ def finding_of(service: Service, said: KeptClassification) -> str | None:
 def _score(service: Service, outcome: Outcome) -> dict[str, Any] | None:
     """The joined score; else that which is furthest above its operating point, or least below it."""
     scores = []
-    for said in outcome.opinions:
+    for said in outcome.deciding:
         name = finding_of(service, said)
         if name is None or name not in said.thresholds:
             continue

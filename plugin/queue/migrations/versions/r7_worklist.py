@@ -40,6 +40,7 @@ def _fill() -> None:
     last = ""
     while page := connection.execute(some.where(series.c.series > last)).all():
         for name, outcome in page:
-            values = triage.columns(outcome, name)
+            found = triage.columns(outcome, name)  # perhaps by a later version, with columns of later steps
+            values = {key: found[key] for key in ("station", "impression", "urgency")}
             connection.execute(sa.update(series).where(series.c.series == name).values(values))
         last = page[-1].series
