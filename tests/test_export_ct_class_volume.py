@@ -19,7 +19,8 @@ from export.measured import Measured  # noqa: E402
 from export.models import ct_class_volume  # noqa: E402
 from export.models.ct_class_volume import MODELS  # noqa: E402
 from export.models.ct_class_volume_measure import left_out, measure  # noqa: E402
-from export.models.ct_class_volume_train import ClassTrainer, checkpoint_of  # noqa: E402
+from export.models.ct_class_volume_train import ClassTrainer  # noqa: E402
+from export.models.ct_segment_train import checkpoint_of  # noqa: E402
 from export.networks.volume_classes import CLASSES, VolumeClassifier  # noqa: E402
 from plugin.models.lineup import CT_VOLUME, same_role  # noqa: E402
 from plugin.models.loading import load_model  # noqa: E402

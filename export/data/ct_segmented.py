@@ -65,11 +65,6 @@ def volumes() -> list[str]:
     return [*ct.chest_names(), ct.DICOM_CHEST]
 
 
-def fold_of(name: str) -> int:
-    """The fold whose networks never see this patient; FOLDS for the DICOM chest, which none sees."""
-    return ct.FOLDS if name == ct.DICOM_CHEST else ct.fold_of(name)
-
-
 def keep(volume: ct.Volume, marked: Marked) -> Coarse:
     """Put a volume and what a segmenter marked in it on the grid, and keep it.
 

@@ -18,8 +18,8 @@ from export.data import ct_segmented
 from export.data.balance import balanced
 from export.data.ct_segment import Batch
 from export.data.ct_segmented_cases import Case, cases, measured
+from export.data.rows import Rows, folds_of
 
-Mask = npt.NDArray[np.bool_]
 #: Cases of a volume to train on, and slabs of it to measure on.
 TRAINED, MEASURED = 64, 32
 _MEASURING_SEED = 7
@@ -28,7 +28,7 @@ _SOFT_TISSUE = 0.77
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Rows):
     """Cases in rows: bytes ``channels`` (n, 2, D, H, W); ``label``, ``kind``, ``mask`` and ``coverage`` as in
     ``Case``; ``name``: the volume's; ``fold`` whose networks never see it."""
 
@@ -42,12 +42,7 @@ class Pool:
     @property
     def fold(self) -> npt.NDArray[np.int64]:
         """The fold of each row's patient."""
-        folds = {name: ct_segmented.fold_of(name) for name in set(self.name.tolist())}
-        return np.array([folds[name] for name in self.name], dtype=np.int64)
-
-    def at(self, chosen: Mask) -> Pool:
-        """The rows where ``chosen`` is true."""
-        return Pool(**{key: value[chosen] for key, value in vars(self).items()})
+        return folds_of(self.name)
 
 
 def training_pool(names: Sequence[str], *, seed: int, workers: int, count: int = TRAINED) -> Pool:

@@ -15,9 +15,9 @@ from export.data.ct_segmented_pool import measuring_pool
 from export.measured import Measured
 from export.models import ct_class_volume_text, ct_joined_share, ct_lung_text
 from export.models.ct_class_volume_measure import measure
-from export.models.ct_class_volume_train import MEAN, PLAN, PROD, STD, train_parts, trained
+from export.models.ct_class_volume_train import MEAN, PLAN, STD, train_parts, trained
 from export.models.ct_segment_measure import Reader
-from export.models.ct_segment_train import Plan
+from export.models.ct_segment_train import PROD, Plan
 from export.networks import volume_classes
 from export.onnx_writer import write_card, write_graph
 from export.paths import ONNX_MODELS

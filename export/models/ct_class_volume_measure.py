@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from export.data import ct
@@ -18,6 +17,7 @@ from export.data.ct_segmented_pool import Pool
 from export.figures import Array, auc, calibration_error, figure, fit_temperature
 from export.measured import Measured
 from export.models.ct_class_volume_train import read
+from export.models.ct_lung_checks import source_figure, source_scores
 from export.models.ct_lung_measure import area, called_figures, operating_point, thresholds_left_out
 from export.networks.volume_classes import VolumeClassifier
 from plugin.models.cards import Figure
@@ -205,21 +205,8 @@ def _features_tell_source(found: LeftOut, networks: Mapping[int, nn.Module], com
     scores: Array = np.zeros(int(clean.sum()))
     for out, network in networks.items():
         assert isinstance(network, VolumeClassifier)
-        features, inside = _pooled(network, pool.channels[clean]), fold != out
-        centre, spread = features[inside].mean(axis=0), features[inside].std(axis=0) + 1e-3
-        model = LogisticRegression(C=1e-2, max_iter=300, class_weight="balanced")
-        model.fit((features[inside] - centre) / spread, source[inside])
-        scores[~inside] = model.decision_function((features[~inside] - centre) / spread)
-    return figure(
-        "AUC of telling the source from the features",
-        auc,
-        source,
-        scores,
-        list(pool.name[clean]),
-        measured_on=f"{len(source)} cases without findings, COVID-19 collections against others, patients "
-        "left out",
-        command=command,
-    )
+        scores[fold == out] = source_scores(_pooled(network, pool.channels[clean]), source, fold == out)
+    return source_figure(source, scores, list(pool.name[clean]), "cases", command)
 
 
 def _pooled(network: VolumeClassifier, channels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

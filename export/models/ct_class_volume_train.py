@@ -15,11 +15,9 @@ from torch.nn import functional
 
 from export.data import ct
 from export.data.ct_segmented_pool import CaseSampler, training_pool
-from export.models.ct_segment_train import Plan, Trainer, best_device
-from export.paths import runs_folder
+from export.models.ct_segment_train import PROD, Plan, Trainer, best_device, checkpoint_of
 
 _log = logging.getLogger(__name__)
-PROD = "prod"
 SEED = 31
 #: Of the compact networks.
 PLAN = Plan(steps=900, batch=16, rate=2e-3, warmup=40, weight_decay=2e-2, average=0.98)
@@ -49,11 +47,6 @@ class ClassTrainer(Trainer):
         return (each * known).mean()
 
 
-def checkpoint_of(name: str, part: int | str) -> Path:
-    """Where the network of a fold or of PROD is kept."""
-    return runs_folder(name) / (f"{part}.pt" if part == PROD else f"fold-{part}.pt")
-
-
 def train_parts(
     name: str, build: Callable[[], nn.Module], plan: Plan, *, seconds: float = math.inf, workers: int = 1
 ) -> None:
@@ -73,10 +66,7 @@ def train_parts(
 
 def trained(name: str, build: Callable[[], nn.Module], plan: Plan, part: int | str) -> nn.Module:
     """The averaged network of a fold or of PROD. FileNotFoundError where it is not trained to the end."""
-    trainer = ClassTrainer(build(), plan, checkpoint_of(name, part))
-    if not trainer.finished:
-        raise FileNotFoundError(f"{name}, {part}: trained {trainer.step} of {plan.steps} steps")
-    return trainer.averaged()
+    return ClassTrainer(build(), plan, checkpoint_of(name, part)).trained()
 
 
 def read(network: nn.Module, channels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

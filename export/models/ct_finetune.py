@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.data.ct_projections import Sample
+from export.data.rows import Rows
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD
 from plugin.analysis import preprocess
@@ -26,7 +27,7 @@ BATCH_NORM_MOMENTUM = 0.05
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Rows):
     """Labelled projections: ``image`` uint8 (n, 1 or 3, size, size), ``label`` (n,), ``name``, ``kind``.
 
     ``measured``: as it may come from a scanner, so that figures are taken from it.
@@ -49,16 +50,6 @@ class Pictures:
             kind=np.array([s.kind for s in samples]),
             measured=np.array([s.measured for s in samples]),
         )
-
-    def at(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
-        """The rows where ``chosen`` is true."""
-        return Pictures(**{key: value[chosen] for key, value in vars(self).items()})
-
-    @staticmethod
-    def joined(parts: Sequence[Pictures]) -> Pictures:
-        """Several tables as one."""
-        keys = vars(parts[0])
-        return Pictures(**{key: np.concatenate([vars(p)[key] for p in parts]) for key in keys})
 
 
 @dataclass(frozen=True)

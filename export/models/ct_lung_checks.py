@@ -86,18 +86,38 @@ def source_told(left_out: LeftOut, given: Features, command: str) -> Figure:
     source, fold = left_out.covid[clean].astype(np.int64), table.fold[clean] % ct.FOLDS
     scores: npt.NDArray[np.float64] = np.zeros(len(clean))
     for out in range(ct.FOLDS):
-        inside = fold != out
-        centre, spread = pooled[inside].mean(axis=0), pooled[inside].std(axis=0) + 1e-3
-        model = LogisticRegression(C=1e-2, max_iter=300, class_weight="balanced")
-        model.fit((pooled[inside] - centre) / spread, source[inside])
-        scores[~inside] = model.decision_function((pooled[~inside] - centre) / spread)
+        own = fold == out
+        scores[own] = source_scores(pooled, source, own)
+    return source_figure(source, scores, list(table.name[clean]), "blocks", command)
+
+
+def source_scores(
+    features: npt.NDArray[np.float32], source: npt.NDArray[np.int64], left_out: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """How surely the cases that are ``left_out`` come from a ``source`` (n,) by what the ``features``
+    (n, channels) of the others tell of it."""
+    inside = ~left_out
+    centre, spread = features[inside].mean(axis=0), features[inside].std(axis=0) + 1e-3
+    model = LogisticRegression(C=1e-2, max_iter=300, class_weight="balanced")
+    model.fit((features[inside] - centre) / spread, source[inside])
+    return np.asarray(model.decision_function((features[left_out] - centre) / spread))
+
+
+def source_figure(
+    source: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float64],
+    names: list[str],
+    cases: str,
+    command: str,
+) -> Figure:
+    """How well features of cases without findings tell the COVID-19 collections from others."""
     return figure(
         "AUC of telling the source from the features",
         auc,
         source,
         scores,
-        list(table.name[clean]),
-        measured_on=f"{len(clean)} blocks without findings, COVID-19 collections against others, patients "
+        names,
+        measured_on=f"{len(source)} {cases} without findings, COVID-19 collections against others, patients "
         "left out",
         command=command,
     )

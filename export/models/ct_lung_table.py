@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +15,7 @@ from torch.nn import functional
 from export.data import ct
 from export.data.ct_blocks import SIZE, blocks_of, projected, stacks
 from export.data.ct_segment import deform
+from export.data.rows import Rows, folds_of
 from export.networks.lite import MEAN, STD
 from export.networks.lung_map import LungMapNetwork
 from export.paths import runs_folder
@@ -29,7 +29,7 @@ _BATCH = 16
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Rows):
     """Rows of blocks. ``image`` (n, 4, SIZE, SIZE) bytes: three channels and the share of lesion; ``label``
     and ``kind``; ``coverage``: the share of the volume's lungs; ``block`` (n, 4): slices and columns, each
     from and up to; ``name``: the volume's."""
@@ -50,18 +50,7 @@ class Table:
     @property
     def fold(self) -> npt.NDArray[np.int64]:
         """The fold of each row's patient; that of the DICOM chest, in no training, is FOLDS."""
-        folds = {n: ct.FOLDS if n == ct.DICOM_CHEST else ct.fold_of(n) for n in set(self.name.tolist())}
-        return np.array([folds[name] for name in self.name], dtype=np.int64)
-
-    def at(self, chosen: npt.NDArray[np.bool_]) -> Table:
-        """The rows where ``chosen`` is true."""
-        return Table(**{key: value[chosen] for key, value in vars(self).items()})
-
-    @staticmethod
-    def joined(parts: Sequence[Table]) -> Table:
-        """Several tables as one."""
-        keys = vars(parts[0])
-        return Table(**{key: np.concatenate([vars(part)[key] for part in parts]) for key in keys})
+        return folds_of(self.name)
 
 
 @dataclass(frozen=True)

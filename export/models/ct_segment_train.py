@@ -18,8 +18,11 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from export.data.ct_segment import Batch
+from export.paths import runs_folder
 
 _log = logging.getLogger(__name__)
+#: The network that is trained on all patients, and ships.
+PROD = "prod"
 #: How often a training that goes on is saved and told of.
 _SAVE_SECONDS = 60.0
 
@@ -184,10 +187,21 @@ class Trainer:
                 losses = []
         return self.averaged()
 
+    def trained(self) -> nn.Module:
+        """The averaged network. Raises FileNotFoundError where it is not trained to the end."""
+        if not self.finished:
+            raise FileNotFoundError(f"{self.checkpoint}: trained {self.step} of {self.plan.steps} steps")
+        return self.averaged()
+
     def averaged(self) -> nn.Module:
         """The running average of the weights, on the CPU, ready to infer."""
         module: nn.Module = copy.deepcopy(self.average.module)
         return module.cpu().eval()
+
+
+def checkpoint_of(name: str, part: int | str) -> Path:
+    """Where the network of a fold or of PROD is kept."""
+    return runs_folder(name) / (f"{part}.pt" if part == PROD else f"fold-{part}.pt")
 
 
 def best_device() -> torch.device:

@@ -15,15 +15,14 @@ from torch import nn
 from export.data import ct
 from export.measured import Measured
 from export.models import ct_segment_text
-from export.models.ct_segment_train import Batches, Plan, Trainer
+from export.models.ct_segment_train import PROD, Batches, Plan, Trainer, checkpoint_of
 from export.onnx_writer import write_card, write_graph
-from export.paths import ONNX_MODELS, runs_folder
+from export.paths import ONNX_MODELS
 from plugin.domain.kinds import Modality
 from plugin.models.cards import Card
 from plugin.models.inputs import ModelInput
 
 _log = logging.getLogger(__name__)
-PROD = "prod"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +64,14 @@ class CtSegmenter(ABC):
     def trainer(self, part: int | str) -> Trainer:
         """The trainer of a fold or of PROD."""
         torch.manual_seed(self.SEED)
-        return self.begun(runs_folder(self.name) / (f"{part}.pt" if part == PROD else f"fold-{part}.pt"))
+        return self.begun(checkpoint_of(self.name, part))
 
     def trained(self, part: int | str) -> nn.Module:
         """The averaged network of a fold or of PROD.
 
         Raises FileNotFoundError where it is not trained to the end.
         """
-        trainer = self.trainer(part)
-        if not trainer.finished:
-            raise FileNotFoundError(f"{self.name}, {part}: trained {trainer.step} of {self.plan.steps} steps")
-        return trainer.averaged()
+        return self.trainer(part).trained()
 
     def train(self) -> None:
         """TRAIN on the patients outside each fold, then PROD on all but the DICOM chest; resumable."""

@@ -49,13 +49,13 @@ _CARD: dict[str, Any] = {
         " and it cannot say which pneumonia it is: within ieee8023 it hardly tells COVID-19 from others. It"
         " learnt what radiologists call typical for COVID-19 on a film, not a PCR test: a patient with "
         "COVID-19 and a clear film is called negative. Its threshold was chosen on siim-covid19; elsewhere "
-        "other shares of clear films are called (the figures tell which of NIH and of rsna), so set it on "
-        "films of your own. Many films of children are rejected, and none is in its training. Part of what it"
-        " goes by lies outside the lungs, as the shortcut checks tell. Probabilities are those at equal "
-        "numbers with and without opacities, which is no hospital's prevalence. Collections with one class "
-        "alone (covid-cxnet, hannover, rsna) show what is called there, no AUC. Films after treatment or with"
-        " many devices are hardly represented. It reads 256 pixels: small findings are not seen. Trained on "
-        "reduced 8-bit pictures, not on originals of a PACS."
+        "more or fewer clear films are called positive (the figures say how many of NIH and of rsna), so "
+        "set it on films of your own. Many films of children are rejected, and none is in its training. "
+        "Part of what it goes by lies outside the lungs, as the shortcut checks tell. Probabilities are "
+        "those at equal numbers with and without opacities, which is no hospital's prevalence. Collections "
+        "with one class alone (covid-cxnet, hannover, rsna) show what is called there, no AUC. Films after "
+        "treatment or with many devices are hardly represented. It reads 256 pixels: small findings are not"
+        " seen. Trained on reduced 8-bit pictures, not on originals of a PACS."
     ),
     "licence": "AGPL-3.0-or-later for the weights as far as the training data allows; research only",
 }
