@@ -17,6 +17,13 @@ class CelerySettings(Section):
     ca_file: str = Field(
         default="", description="certificates to trust the broker by; empty means the system's"
     )
+    certificate_file: str = Field(
+        default="",
+        description="certificate to show to a broker that asks for one, a PEM file; empty: none",
+    )
+    key_file: str = Field(
+        default="", description="its key, without a password; empty means that it is in the same file"
+    )
     time_limit_seconds: int = Field(
         default=1800, ge=10, description="a reading that takes longer is stopped, and tried again"
     )

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import http.server
-import ipaddress
 import ssl
 import threading
 from pathlib import Path
 from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from export.publish import PUBLIC, SECRET, new_key, publish
 from plugin.models.lineup import Lineup, load_lineup
 from plugin.settings import Settings, read_settings
 from plugin.updates.channel import Index
 from plugin.updates.updater import Updater
+from tests.certificates import Authority
 from tests.tiny_models import FINDINGS, LUNG, write_segmenter
 
 SHAPE = (4, 3, 64, 96)
@@ -31,29 +25,6 @@ def model(folder: Path, version: str, least: float = 220.0) -> Path:
     """A version of a segmenter: findings are from so many HU on."""
     bands = [(LUNG, -2000.0, -400.0), (FINDINGS, least, 3000.0)]
     return write_segmenter(folder / version, NAME, shape=SHAPE, bands=bands, version=version)
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody else trusts, and its key."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=True
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "server.pem").write_bytes(made.public_bytes(Encoding.PEM))
-    (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return folder / "server.pem", folder / "server.key"
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -82,14 +53,15 @@ class Site:
         (folder / "1.0.0" / NAME).rename(self.models / NAME)
         self.channel.mkdir()
         new_key(folder)
-        certificate, key = _certificate(folder)
+        authority = Authority(folder / "tls")
+        pair = authority.issue("127.0.0.1")
         handler = type("Handler", (_Handler,), {})
         self.handler = handler
         self.server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), functools.partial(handler, directory=str(self.channel))
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(pair.certificate, pair.key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.choice = {
@@ -100,7 +72,7 @@ class Site:
             "CtSegmentation": NAME,
             "Channel": f"https://127.0.0.1:{self.server.server_port}/",
             "ChannelKey": str(folder / PUBLIC),
-            "ChannelAuthorities": str(certificate),
+            "ChannelAuthorities": str(authority.file),
             "ChannelFolder": str(folder / "shelf"),
             "ShadowSeries": 3,
         } | choice

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 from demo.fleet.rabbitmq import RabbitServer
 from plugin.domain.kinds import Modality
-from plugin.engine_settings import CelerySettings
 from plugin.queue.ledger import Ledger, State
 from plugin.settings import Settings, read_settings
 
@@ -173,12 +171,3 @@ def test_a_silent_worker_s_series_goes_out_again(
     assert [shown["state"] for shown in one.status()["workers"]] == ["silent"]
     assert one.metrics()["ai_workers_ct"] == 0
     assert len(_messages(settings, "ct-jobs")) == 1
-
-
-def test_the_broker_s_certificate_is_checked(tmp_path: Path) -> None:
-    secure = CelerySettings.model_validate({"BrokerUrl": "amqps://u:p@rabbit.example:5671/v"})
-    options = broker.make_app(secure).conf.broker_use_ssl
-    assert options == {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "rabbit.example"}
-    own = CelerySettings.model_validate({"BrokerUrl": "amqps://rabbit/", "CaFile": str(tmp_path / "ca.pem")})
-    assert broker.make_app(own).conf.broker_use_ssl["ca_certs"] == str(tmp_path / "ca.pem")
-    assert broker.make_app(CelerySettings()).conf.broker_use_ssl is None

@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from demo.server import ServerError, free_port
@@ -24,19 +26,29 @@ def program() -> Path | None:
     return found[-1] if found else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """PEM files of a server that speaks TLS and nothing else, and takes clients whom the authority signed."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+
 class RabbitServer:
     """One server over a folder of its own, on loopback, with RabbitMQ's own user ``guest``."""
 
-    def __init__(self, script: Path) -> None:
-        """``script``: as :func:`program` finds it."""
+    def __init__(self, script: Path, tls: Tls | None = None) -> None:
+        """``script``: as :func:`program` finds it; without ``tls`` nothing is encrypted."""
         self._script = script
+        self._tls = tls
         self._folder = Path(tempfile.mkdtemp(prefix="chest-ai-rabbit-"))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self._mapper_port = free_port()
         (self._folder / "plugins").write_text("[].\n")
         (self._folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.console = true\nlog.console.level = warning\n"
+            f"{self._listener()}\nlog.console = true\nlog.console.level = warning\n"
             "disk_free_limit.absolute = 1MB\n"
         )
         # Erlang would start its port mapper by itself, as a daemon that nobody ends.
@@ -45,7 +57,7 @@ class RabbitServer:
     @property
     def url(self) -> str:
         """The broker's URL."""
-        return f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        return f"{'amqp' if self._tls is None else 'amqps'}://guest:guest@127.0.0.1:{self.port}//"
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -105,9 +117,22 @@ class RabbitServer:
         self._mapper.wait(30)
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def _listener(self) -> str:
+        """Where it listens, as its configuration says it."""
+        if self._tls is None:
+            return f"listeners.tcp.1 = 127.0.0.1:{self.port}"
+        return (
+            f"listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{self.port}\n"
+            f"ssl_options.cacertfile = {self._tls.authority}\n"
+            f"ssl_options.certfile = {self._tls.certificate}\nssl_options.keyfile = {self._tls.key}\n"
+            "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true"
+        )
+
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                if self._tls is not None:
+                    return _speaks_tls(connection)
                 connection.sendall(_GREETING)
                 return connection.recv(1) == _METHOD_FRAME
         except OSError:
@@ -133,3 +158,12 @@ class RabbitServer:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             **environment,
         }
+
+
+def _speaks_tls(connection: socket.socket) -> bool:
+    """Whether a server answers in TLS, whoever it is. RabbitMQ listens when it has started all else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with context.wrap_socket(connection) as answered:
+        return answered.version() is not None

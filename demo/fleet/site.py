@@ -10,7 +10,7 @@ from typing import Any
 
 from demo.fleet.postgres import PostgresServer
 from demo.fleet.postgres import binaries as postgres_programs
-from demo.fleet.rabbitmq import RabbitServer
+from demo.fleet.rabbitmq import RabbitServer, Tls
 from demo.fleet.rabbitmq import program as rabbitmq_program
 from demo.fleet.worker import ORTHANC_URL, WorkerProcess
 from demo.server import ORTHANC, ROOT, OrthancServer
@@ -44,9 +44,14 @@ class Site:
     """One installation. Everything in it may be killed and started again by its own methods."""
 
     def __init__(
-        self, folder: Path, *, stable_age: int = 1, chest_ai: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        *,
+        stable_age: int = 1,
+        chest_ai: Mapping[str, Any] | None = None,
+        tls: Tls | None = None,
     ) -> None:
-        """Start the database, and begin to start the broker. See :func:`why_not`."""
+        """Start the database, and begin to start the broker, with ``tls`` over TLS. See :func:`why_not`."""
         programs, script = postgres_programs(), rabbitmq_program()
         if programs is None or script is None:
             raise FileNotFoundError(str(why_not()))
@@ -54,7 +59,7 @@ class Site:
         self._folder = folder
         self._section = dict(chest_ai or {})
         self.postgres = PostgresServer(programs)
-        self.rabbit = RabbitServer(script)
+        self.rabbit = RabbitServer(script, tls)
         self.rabbit.launch()
         self.postgres.start()
         self.ledger_url = self.postgres.create_database("ledger")
@@ -80,9 +85,9 @@ class Site:
             "LeaseSeconds": LEASE_SECONDS,
             "PollSeconds": 1,
             "RetrySeconds": 1,
-            "Celery": {"BrokerUrl": self.rabbit.url, "GraceSeconds": 1},
             "Orthanc": {"Url": f"${{{ORTHANC_URL}:-http://127.0.0.1:8042}}"},
             **self._section,
+            "Celery": {"BrokerUrl": self.rabbit.url, "GraceSeconds": 1, **self._section.get("Celery", {})},
         }
 
     def start_worker(self, name: str, queues: str = BOTH) -> WorkerProcess:

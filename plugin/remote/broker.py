@@ -7,22 +7,30 @@ way to let a message wait (28 queues of its own on the broker) is switched off.
 
 from __future__ import annotations
 
-import ssl
-from typing import Any
-from urllib.parse import urlsplit
+import logging
+import time
 
+from amqp.exceptions import AMQPError
 from celery import Celery
 from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
 from kombu import Connection, Exchange, Queue
+from kombu.exceptions import KombuError
 
 from plugin.domain.kinds import Modality
 from plugin.engine_settings import CelerySettings
+from plugin.remote.tls import broker_trouble, tls
+
+log = logging.getLogger(__name__)
 
 QUEUES = {Modality.XRAY: "rx-jobs", Modality.CT: "ct-jobs"}
 DEAD_QUEUE = "dead-jobs"
 """Where a message ends that has ended its worker again and again."""
 
 TASK = "chest_ai.read"
+
+BROKER_ERRORS: tuple[type[Exception], ...] = (OSError, AMQPError, KombuError)
+"""What is raised where the broker cannot be used."""
 
 _DELIVERIES = 20
 """After so many deliveries the broker itself gives a message up; the ledger does long before."""
@@ -31,6 +39,8 @@ _EXCHANGE = Exchange("chest-ai", type="direct", durable=True)
 
 _ANSWER_SECONDS = 10
 _HEARTBEAT_SECONDS = 10
+_LONGEST_PAUSE = 10
+"""Seconds between two tries of a worker to connect."""
 
 
 class LeanConsumer(Consumer):
@@ -44,6 +54,26 @@ class LeanConsumer(Consumer):
             for step in Consumer.Blueprint.default_steps
             if not step.endswith((":DelayedDelivery", ":Mingle", ":Gossip"))
         )
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Connect, however long that takes; why it cannot be done is said in one plain sentence.
+
+        Celery's own would end a worker whose user or virtual host the broker does not know (yet).
+        """
+        pause = 0
+        while True:
+            maybe_shutdown()
+            try:
+                conn.connect()
+            except BROKER_ERRORS as error:
+                pause = min(_LONGEST_PAUSE, pause + 2)
+                log.error("%s; trying again in %d s", broker_trouble(error), pause)
+            else:
+                self.first_connection_attempt = False
+                return conn
+            for _ in range(pause):
+                maybe_shutdown()
+                time.sleep(1)
 
 
 def queues() -> tuple[Queue, ...]:
@@ -72,11 +102,11 @@ def count_ready(connection: Connection) -> dict[str, int]:
 
 
 def make_app(settings: CelerySettings) -> Celery:
-    """Celery over these queues. Nothing is connected yet."""
+    """Celery over these queues. Nothing is connected yet. Raises SettingsError for certificates' files."""
     app = Celery("chest-ai", set_as_current=False)
     app.conf.update(
         broker_url=settings.broker_url,
-        broker_use_ssl=_tls(settings),
+        broker_use_ssl=tls(settings),
         broker_heartbeat=_HEARTBEAT_SECONDS,
         broker_connection_timeout=_ANSWER_SECONDS,
         broker_connection_retry_on_startup=True,
@@ -101,12 +131,3 @@ def make_app(settings: CelerySettings) -> Celery:
         worker_proc_alive_timeout=120,  # it loads the models first
     )
     return app
-
-
-def _tls(settings: CelerySettings) -> dict[str, Any] | None:
-    """How py-amqp is to check the broker's certificate; None where the connection is plain."""
-    address = urlsplit(settings.broker_url)
-    if address.scheme != "amqps":
-        return None
-    options = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": address.hostname}
-    return options | ({"ca_certs": settings.ca_file} if settings.ca_file else {})

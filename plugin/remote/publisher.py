@@ -13,16 +13,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from amqp.exceptions import AMQPError
 from kombu import Connection
-from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
 from plugin.models.lineup import Lineup
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.fleet import KEEPER, Member
 from plugin.queue.ledger import Entry, Ledger
-from plugin.remote.broker import DEAD_QUEUE, QUEUES, TASK, count_ready, make_app
+from plugin.remote.broker import BROKER_ERRORS, DEAD_QUEUE, QUEUES, TASK, count_ready, make_app
+from plugin.remote.tls import broker_trouble
 from plugin.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,8 +42,6 @@ _SILENT_SECONDS = 600.0
 
 _URGENT = 9
 """The priority of a series that somebody asked for; quorum queues heed it from RabbitMQ 4.0 on."""
-
-_BROKER_ERRORS: tuple[type[Exception], ...] = (OSError, AMQPError, KombuError)
 
 
 class Publisher:
@@ -158,10 +155,11 @@ class Publisher:
             self._ledger.dismiss(_SILENT_SECONDS)
         try:
             self._publish()
-        except _BROKER_ERRORS as error:
-            if self._broker_trouble is None:
-                log.error("the broker cannot be used, trying again until it can: %s", error)
-            self._broker_trouble = f"the broker cannot be used: {error or type(error).__name__}"
+        except BROKER_ERRORS as error:
+            trouble = broker_trouble(error)
+            if self._broker_trouble != trouble:
+                log.error("%s; trying again until it can be used", trouble)
+            self._broker_trouble = trouble
             self._disconnect()
         else:
             if self._broker_trouble is not None:
@@ -203,7 +201,7 @@ class Publisher:
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            with contextlib.suppress(*_BROKER_ERRORS):
+            with contextlib.suppress(*BROKER_ERRORS):
                 self._connection.release()
             self._connection = None
 
