@@ -28,9 +28,9 @@ from export.compare.outcomes import Budget, Outcome, Part, keep
 from export.compare.training import outcome, parts
 from export.data import ct
 from export.data.ct_pack import pack, unpack
-from export.models.ct_segment_train import PROD
 from export.models.ct_volume import COMPACT
 from export.paths import runs_folder
+from export.training import PROD
 
 _log = logging.getLogger(__name__)
 _RESULTS = "lesion.json"

@@ -11,17 +11,17 @@ torch = pytest.importorskip("torch", reason="PyTorch is only needed for training
 for needed in ("monai", "nibabel", "sklearn", "onnx"):
     pytest.importorskip(needed, reason=f"{needed} is only needed for training and export")
 
+from export import model_folder  # noqa: E402
 from export.compare.segmented import TASK  # noqa: E402
 from export.compare.task import task_of  # noqa: E402
 from export.data import ct, ct_segmented  # noqa: E402
 from export.data.ct_segmented_pool import Pool  # noqa: E402
 from export.measured import Measured  # noqa: E402
-from export.models import ct_class_volume  # noqa: E402
 from export.models.ct_class_volume import MODELS  # noqa: E402
 from export.models.ct_class_volume_measure import left_out, measure  # noqa: E402
 from export.models.ct_class_volume_train import ClassTrainer  # noqa: E402
-from export.models.ct_segment_train import checkpoint_of  # noqa: E402
 from export.networks.volume_classes import CLASSES, VolumeClassifier  # noqa: E402
+from export.training import checkpoint_of  # noqa: E402
 from plugin.models.lineup import CT_VOLUME, same_role  # noqa: E402
 from plugin.models.loading import load_model  # noqa: E402
 from plugin.models.session import CPU  # noqa: E402
@@ -98,7 +98,7 @@ def test_figures_tell_what_the_image_adds_to_the_amount() -> None:
 
 def test_what_is_exported_is_read_by_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHEST_AI_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(ct_class_volume, "ONNX_MODELS", tmp_path / "models")
+    monkeypatch.setattr(model_folder, "ONNX_MODELS", tmp_path / "models")
     with pytest.raises(FileNotFoundError, match="ct-class-volume-compact"):
         COMPACT.network("prod")
     torch.manual_seed(0)

@@ -14,9 +14,10 @@ from export.data.ct_segment import Sampler, SliceSet, deform  # noqa: E402
 from export.models import ct_finetune  # noqa: E402
 from export.models.ct_finetune import Pictures, finetune, logits_of  # noqa: E402
 from export.models.ct_segment_measure import Reader, dice  # noqa: E402
-from export.models.ct_segment_train import Plan, Trainer  # noqa: E402
+from export.models.ct_segment_train import SegmentTrainer  # noqa: E402
 from export.networks import efficientdet  # noqa: E402
 from export.networks.lite import lite_classifier  # noqa: E402
+from export.training import Plan  # noqa: E402
 
 SIZE = 64
 
@@ -48,10 +49,10 @@ def test_without_flip_the_sides_stay() -> None:
     assert (left > right).all()
 
 
-def trainer(folder: Path, steps: int) -> Trainer:
+def trainer(folder: Path, steps: int) -> SegmentTrainer:
     torch.manual_seed(5)
     network = efficientdet.compact(SIZE, 16, pretrained=False)
-    return Trainer(network, Plan(steps=steps, batch=2, warmup=2), 0.5, 0.5, folder / "net.pt")
+    return SegmentTrainer(network, Plan(steps=steps, batch=2, warmup=2), 0.5, 0.5, folder / "net.pt")
 
 
 def test_training_goes_on_where_it_was_cut_off(sampler: Sampler, tmp_path: Path) -> None:

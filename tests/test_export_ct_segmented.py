@@ -19,8 +19,8 @@ from export.data.ct_segmented_cases import cases, measured, scenes  # noqa: E402
 from export.data.ct_segmented_pool import CaseSampler, Pool, vary  # noqa: E402
 from export.models.ct_class_volume import MODELS  # noqa: E402
 from export.models.ct_class_volume_train import ClassTrainer, read  # noqa: E402
-from export.models.ct_segment_train import Plan  # noqa: E402
 from export.networks import volume_classes  # noqa: E402
+from export.training import Plan  # noqa: E402
 from plugin.analysis.segmented_volume import lesion_channels  # noqa: E402
 
 VOXEL = (5.0, 3.0, 3.0)

@@ -65,3 +65,26 @@ def test_tables_in_the_documents_are_those_of_the_cards(place: str, tmp_path: Pa
     assert copy.read_text(encoding="utf-8") != written
     write_tables((copy,))
     assert copy.read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize(
+    ("figure", "scale", "sentence"),
+    [
+        (
+            "pointing game, siim",
+            100,
+            "box on {:.0f} % of the films with opacities (95 % interval {:.0f} to {:.0f})",
+        ),
+        (
+            "Dice of the attention and the boxes, siim",
+            1,
+            "with the boxes by a Dice of {:.2f} ({:.2f} to {:.2f};",
+        ),
+    ],
+)
+def test_what_the_limits_say_of_the_map_is_on_the_card(figure: str, scale: float, sentence: str) -> None:
+    told = next(f for f in read_card(ONNX_MODELS / "xray-covid-lite0").figures if f.name == figure)
+    assert told.value is not None
+    assert told.interval is not None
+    text = " ".join((REPOSITORY / "docs" / "limits.md").read_text(encoding="utf-8").split())
+    assert sentence.format(*(scale * value for value in (told.value, *told.interval))) in text

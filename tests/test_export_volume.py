@@ -17,10 +17,11 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from volumes import stored  # noqa: E402
 
+from export import model_folder  # noqa: E402
 from export.data import ct  # noqa: E402
 from export.data.ct_patches import PatchSampler, cut, warp  # noqa: E402
 from export.measured import Measured, read_measured  # noqa: E402
-from export.models import ct_segmenter, ct_volume, ct_volume_measure, ct_volume_text  # noqa: E402
+from export.models import ct_volume, ct_volume_measure, ct_volume_text  # noqa: E402
 from export.networks import folding, unetpp  # noqa: E402
 from plugin.models.loading import load_model  # noqa: E402
 from plugin.models.session import CPU  # noqa: E402
@@ -135,7 +136,7 @@ def test_training_goes_on_where_it_was_and_learns(tmp_path: Path) -> None:
 def test_the_compact_network_becomes_a_folder_that_the_plugin_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ct_segmenter, "ONNX_MODELS", tmp_path)
+    monkeypatch.setattr(model_folder, "ONNX_MODELS", tmp_path)
     monkeypatch.setattr(ct_volume.VolumeModel, "trained", lambda _self, _part: unetpp.compact().eval())
     beside = read_measured(ct_volume.BESIDE)
     worse = [

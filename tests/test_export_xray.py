@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -149,8 +148,8 @@ def test_training_finds_the_squares_and_where_they_are(
     front = [parameter.clone() for parameter in network.front.parameters()]
     reject = network.reject.weight.clone()
     schedule = xray_training.Schedule(epochs=7, batch=8, rate=1e-3, fresh=1e-2, norms=False, average=0.8)
-    trainer = xray_training.OpacityTrainer(network, schedule, len(learn), tmp_path / "unfinished.pt")
-    trained = trainer.run(views, target, chosen=learn, seed=0)
+    lesson = xray_training.Lesson(views, target, learn, seed=0)
+    trained = xray_training.OpacityTrainer(network, schedule, lesson, tmp_path / "part.pt").run(lesson)
     assert any(not torch.equal(old, new) for old, new in zip(front, trained.front.parameters(), strict=True))
     assert torch.equal(reject, trained.reject.weight)
     left_out = range(32, 40)
@@ -164,32 +163,25 @@ def test_training_finds_the_squares_and_where_they_are(
         assert views.masks[0, left_out[place]][top] > 127
 
 
-def test_a_training_that_was_cut_off_goes_on_to_the_same_network(
-    films: list[Film], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_that_was_cut_off_goes_on_to_the_same_network(films: list[Film], tmp_path: Path) -> None:
     views, target, learn = _views(films, tmp_path), _target(films), np.arange(16)
     schedule = xray_training.Schedule(epochs=3, batch=8, rate=3e-4, fresh=5e-3, norms=True)
 
+    lesson = xray_training.Lesson(views, target, learn, seed=1)
+
     def begun(checkpoint: str) -> xray_training.OpacityTrainer:
         torch.manual_seed(0)
-        start = lite(0, (SIZE, SIZE))
-        return xray_training.OpacityTrainer(start, schedule, len(learn), tmp_path / checkpoint)
+        return xray_training.OpacityTrainer(lite(0, (SIZE, SIZE)), schedule, lesson, tmp_path / checkpoint)
 
-    whole = begun("whole.pt").run(views, target, chosen=learn, seed=1)
-    one_epoch = xray_training.OpacityTrainer._one_epoch
-
-    def cut_off(trainer: xray_training.OpacityTrainer, *arguments: Any) -> float:
-        if trainer.epoch == 2:
-            raise KeyboardInterrupt
-        return one_epoch(trainer, *arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(xray_training.OpacityTrainer, "_one_epoch", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            begun("cut.pt").run(views, target, chosen=learn, seed=1)
+    whole = begun("whole.pt").run(lesson)
+    cut = begun("cut.pt")
+    cut.to_train()
+    for step in range(4):
+        cut.learn(lesson.batch(step, schedule.batch))
+    cut.save()
     again = begun("cut.pt")
-    assert again.epoch == 2
-    resumed = again.run(views, target, chosen=learn, seed=1)
+    assert (again.step, again.finished) == (4, False)
+    resumed = again.run(lesson)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, rtol=1e-4, atol=1e-5)
 
@@ -201,8 +193,9 @@ def test_normalisations_of_imagenet_stay_where_they_shall(
     before = network.front[0][1].running_mean.clone()
     for norms, stays in ((False, True), (True, False)):
         schedule = xray_training.Schedule(epochs=1, batch=8, rate=1e-4, fresh=1e-3, norms=norms, average=0.5)
-        trainer = xray_training.OpacityTrainer(network, schedule, 16, tmp_path / f"{norms}.pt")
-        trained = trainer.run(views, target, chosen=np.arange(16), seed=0)
+        lesson = xray_training.Lesson(views, target, np.arange(16), seed=0)
+        trainer = xray_training.OpacityTrainer(network, schedule, lesson, tmp_path / f"{norms}.pt")
+        trained = trainer.run(lesson)
         assert torch.equal(before, trained.front[0][1].running_mean) is stays
 
 

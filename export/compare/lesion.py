@@ -16,12 +16,14 @@ from export.compare.patients import COUNTED, teachers, with_covid
 from export.compare.task import Case, Network
 from export.data import ct
 from export.data.ct_patches import Stored
+from export.data.ct_segment import Batch
 from export.figures import Array, Labels
 from export.models.ct_segment_measure import SMALLEST_FINDINGS_ML, dice
-from export.models.ct_segment_train import Batches, Plan, Trainer
+from export.models.ct_segment_train import SegmentTrainer
 from export.models.ct_volume import COMPACT, MEAN, STD, VolumeTrainer
 from export.models.ct_volume_measure import FINDINGS_THRESHOLD, OVERLAP
 from export.networks import unetpp, volumetric
+from export.training import Batches, Plan
 from plugin.analysis.volumetric import slide, starts
 
 _NETWORKS = {
@@ -59,11 +61,11 @@ class LesionTask:
         """How many of them have COVID-19."""
         return len(with_covid(patients))
 
-    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> Trainer:
+    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> SegmentTrainer:
         """A trainer of patches."""
         return VolumeTrainer(network, plan, MEAN, STD, checkpoint)
 
-    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches:
+    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches[Batch]:
         """Patches, as the shipped network learns from."""
         return MODEL.sampler(patients, seed, device)
 

@@ -15,11 +15,13 @@ from export.compare.pace import seconds_of
 from export.compare.patients import COUNTED, teachers, with_covid
 from export.compare.task import Case, Network
 from export.data import ct, ct_segmented
+from export.data.ct_segment import Batch
 from export.data.ct_segmented_pool import CaseSampler, measuring_pool, training_pool
 from export.figures import Array, Labels, auc
 from export.models.ct_class_volume_train import MEAN, PLAN, SEED, STD, ClassTrainer, read
-from export.models.ct_segment_train import Batches, Plan, Trainer
+from export.models.ct_segment_train import SegmentTrainer
 from export.networks import volume_classes
+from export.training import Batches, Plan
 
 _NETWORKS = {
     "resnet": Network("ResNet-50", volume_classes.resnet),
@@ -50,11 +52,11 @@ class ClassTask:
         """How many of them have COVID-19."""
         return len(with_covid(patients))
 
-    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> Trainer:
+    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> SegmentTrainer:
         """A trainer of the class."""
         return ClassTrainer(network, plan, checkpoint)
 
-    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches:
+    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches[Batch]:
         """Cases, the same as the shipped network learns from; ``seed`` draws them into batches."""
         pool = training_pool(patients, seed=SEED, workers=os.cpu_count() or 1)
         return CaseSampler(pool, seed, device)

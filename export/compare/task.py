@@ -12,8 +12,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from export.data.ct_segment import Batch
 from export.figures import Array, Labels
-from export.models.ct_segment_train import Batches, Plan, Trainer
+from export.models.ct_segment_train import SegmentTrainer
+from export.training import Batches, Plan
 
 #: Modules of this folder that have a ``TASK``, by the task's name.
 MODULES: dict[str, str] = {"lesion": "lesion", "class": "segmented"}
@@ -77,10 +79,10 @@ class Task(Protocol):
     def taught(self, patients: Sequence[str]) -> int:
         """How many of these patients are of those that are counted."""
 
-    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> Trainer:
+    def begun(self, network: nn.Module, plan: Plan, checkpoint: Path) -> SegmentTrainer:
         """A trainer of this network, from its checkpoint on where there is one."""
 
-    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches:
+    def sampler(self, patients: Sequence[str], seed: int, device: torch.device) -> Batches[Batch]:
         """Training cases of these patients, on the device of the trainer."""
 
     def judged(self, network: nn.Module, fold: int, device: torch.device) -> list[Case]:

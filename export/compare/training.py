@@ -11,7 +11,7 @@ import torch
 
 from export.compare.outcomes import Budget, Outcome, Part, folder_of, keep, kept
 from export.compare.task import Task
-from export.models.ct_segment_train import best_device
+from export.training import best_device
 
 _log = logging.getLogger(__name__)
 

@@ -13,16 +13,14 @@ from torch import nn
 from export.data import ct, ct_segmented
 from export.data.ct_segmented_pool import measuring_pool
 from export.measured import Measured
+from export.model_folder import classifier_outputs, write_model
 from export.models import ct_class_volume_text, ct_joined_share, ct_lung_text
 from export.models.ct_class_volume_measure import measure
 from export.models.ct_class_volume_train import MEAN, PLAN, STD, train_parts, trained
 from export.models.ct_segment_measure import Reader
-from export.models.ct_segment_train import PROD, Plan
 from export.networks import volume_classes
-from export.onnx_writer import write_card, write_graph
-from export.paths import ONNX_MODELS
+from export.training import PROD, Plan
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, ModelOutput
 from plugin.models.inputs import HuWindow, ModelInput, Volumetric
 
 
@@ -72,43 +70,19 @@ class SegmentedVolumeModel:
 
     def onnx(self, measured: Measured) -> Path:
         """Write graph and card of the PROD network."""
-        folder, spec = ONNX_MODELS / self.name, self.input
-        exported = write_graph(
-            self.network(PROD),
-            folder,
-            shape=spec.shape,
-            outputs=["logits", "attention"],
-            mean=spec.mean,
-            std=spec.std,
-            input_name=spec.name,
-            half=True,
-        )
         classes = ct_lung_text.classes(measured.thresholds)
-        card = Card(
+        return write_model(
+            self.network(PROD),
             name=self.name,
             version="1.0.0",
             task="classify",
             modality=Modality.CT,
             default_rank=self.default_rank,
-            sha256=exported.sha256,
-            manufacturer="orthanc-chest-ai",
-            input=spec,
-            outputs=(
-                ModelOutput(
-                    name="logits",
-                    meaning="logits",
-                    classes=classes,
-                    activation="softmax",
-                    temperature=measured.temperature,
-                ),
-                ModelOutput(name="attention", meaning="attention", classes=classes, activation="none"),
-            ),
-            figures=measured.figures,
-            shortcut_checks=measured.shortcut_checks,
-            self_test=exported.self_test,
-            **ct_class_volume_text.card(self.title, self.architecture, measured),
+            spec=self.input,
+            outputs=classifier_outputs(classes, measured.temperature, shown=classes),
+            measured=measured,
+            words=ct_class_volume_text.card(self.title, self.architecture, measured),
         )
-        return write_card(card, folder)
 
 
 def prepare() -> None:

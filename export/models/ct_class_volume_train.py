@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from export.data import ct
 from export.data.ct_segmented_pool import CaseSampler, training_pool
-from export.models.ct_segment_train import PROD, Plan, Trainer, best_device, checkpoint_of
+from export.models.ct_segment_train import SegmentTrainer
+from export.training import PROD, Plan, best_device, checkpoint_of
 
 _log = logging.getLogger(__name__)
 SEED = 31
@@ -28,7 +29,7 @@ _READ_BATCH = 16
 _SMOOTHING = 0.02
 
 
-class ClassTrainer(Trainer):
+class ClassTrainer(SegmentTrainer):
     """Trains on segmented volumes (N, 2, D, H, W) with labels (N,)."""
 
     LAYOUT = torch.channels_last_3d

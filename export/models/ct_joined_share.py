@@ -16,9 +16,10 @@ from export.figures import Array
 from export.models.ct_lung_table import Table
 from export.models.ct_segment import SEED, SegmentModel
 from export.models.ct_segment_measure import Reader
-from export.models.ct_segment_train import Plan, Trainer
+from export.models.ct_segment_train import SegmentTrainer
 from export.networks import efficientdet
 from export.paths import runs_folder
+from export.training import Plan
 
 _SIZE, _WIDTH = 128, 48
 #: Batches over which the normalisation of a short training is settled.
@@ -50,7 +51,7 @@ def _inside(fold: int) -> list[str]:
 def train() -> None:
     """A segmenter without each fold; goes on from the last checkpoint."""
     for fold in range(ct.FOLDS):
-        trainer: Trainer = QUICK.trainer(fold)
+        trainer: SegmentTrainer = QUICK.trainer(fold)
         if not trainer.finished:
             trainer.run(QUICK.sampler(_inside(fold), SEED))
 

@@ -14,16 +14,15 @@ from export.data import ct
 from export.data.ct_blocks import SCALE, SIZE
 from export.data.ct_projections import HIGH, LOW
 from export.measured import Measured
+from export.model_folder import classifier_outputs, write_model
 from export.models import ct_lung_checks, ct_lung_text, ct_lung_train
 from export.models.ct_lung_measure import LESION_SHARE, LeftOut, measure, operating_point
 from export.models.ct_lung_table import Axis, Features, Table, features, share_of_lesion, table
 from export.models.ct_lung_train import Answers, Plan
 from export.networks.lite import MEAN, STD
 from export.networks.lung_map import LungMapNetwork
-from export.onnx_writer import write_card, write_graph
-from export.paths import ONNX_MODELS, runs_folder
+from export.paths import runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, ModelOutput
 from plugin.models.inputs import HuWindow, ModelInput, Projection, Resize
 
 _log = logging.getLogger(__name__)
@@ -135,48 +134,19 @@ class LungModel:
 
     def onnx(self, measured: Measured) -> Path:
         """Write graph and card of the PROD network."""
-        folder = ONNX_MODELS / self.name
-        exported = write_graph(
-            self.network(PROD),
-            folder,
-            shape=self.input.shape,
-            outputs=["logits", "attention"],
-            mean=MEAN,
-            std=STD,
-            half=True,
-        )
         classes = ct_lung_text.classes(measured.thresholds)
-        card = Card(
+        return write_model(
+            self.network(PROD),
             name=self.name,
             version="2.0.0",
             task="classify",
             modality=Modality.CT,
             default_rank=self.default_rank,
-            sha256=exported.sha256,
-            manufacturer="orthanc-chest-ai",
-            input=self.input,
-            outputs=(
-                ModelOutput(
-                    name="logits",
-                    meaning="logits",
-                    classes=classes,
-                    activation="softmax",
-                    temperature=measured.temperature,
-                ),
-                ModelOutput(
-                    name="attention",
-                    meaning="attention",
-                    classes=classes[1:],
-                    activation="none",
-                    localises=True,
-                ),
-            ),
-            figures=measured.figures,
-            shortcut_checks=measured.shortcut_checks,
-            self_test=exported.self_test,
-            **ct_lung_text.card(self.axis),
+            spec=self.input,
+            outputs=classifier_outputs(classes, measured.temperature, shown=classes[1:], localises=True),
+            measured=measured,
+            words=ct_lung_text.card(self.axis),
         )
-        return write_card(card, folder)
 
 
 MODELS = (LungModel("ct-class-ax-compact", "axial"), LungModel("ct-class-sg-compact", "sagittal"))

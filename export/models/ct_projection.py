@@ -15,14 +15,14 @@ import torch
 from export.data import ct
 from export.data.ct_projections import HIGH, LOW, Sample
 from export.measured import Measured
+from export.model_folder import classifier_outputs, write_model
 from export.models.ct_finetune import Pictures, Plan, Vary, finetune, logits_of
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD, lite_classifier
 from export.networks.published import ct_b4
-from export.onnx_writer import write_card, write_graph
-from export.paths import ONNX_MODELS, runs_folder
+from export.paths import runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, ModelOutput, OutputClass
+from plugin.models.cards import OutputClass
 from plugin.models.inputs import HuWindow, ModelInput, Projection, Resize
 
 _log = logging.getLogger(__name__)
@@ -144,43 +144,30 @@ class ProjectionModel:
 
     def onnx(self, measured: Measured) -> Path:
         """Write the PROD network with its attention map."""
-        folder = ONNX_MODELS / self.name
-        shape = (1, 3, self.size, self.size)
-        exported = write_graph(
-            self.network(PROD_PART),
-            folder,
-            shape=shape,
-            outputs=["logits", "attention"],
-            mean=MEAN,
-            std=STD,
-            half=True,
-        )
         classes = tuple(
             c.model_copy(update={"threshold": measured.thresholds.get(c.name, c.threshold)})
             for c in self.classes
         )
-        card = Card(
+        return write_model(
+            self.network(PROD_PART),
             name=self.name,
             version="1.1.0",
-            title=self.text.title,
             task=self.task,
             modality=Modality.CT,
             default_rank=self.default_rank,
-            sha256=exported.sha256,
-            architecture=self._architecture(),
-            manufacturer="orthanc-chest-ai",
-            input=self._input(shape),
-            outputs=_outputs(classes, measured.temperature),
-            training_data=self.text.training_data + PROD,
-            training_licence=TRAINING_LICENCE,
-            figures=measured.figures,
-            shortcut_checks=measured.shortcut_checks,
-            intended_use=self.text.intended_use,
-            limits=self.text.limits,
-            licence=LICENCE,
-            self_test=exported.self_test,
+            spec=self._input((1, 3, self.size, self.size)),
+            outputs=classifier_outputs(classes, measured.temperature, shown=classes),
+            measured=measured,
+            words={
+                "title": self.text.title,
+                "architecture": self._architecture(),
+                "training_data": self.text.training_data + PROD,
+                "training_licence": TRAINING_LICENCE,
+                "intended_use": self.text.intended_use,
+                "limits": self.text.limits,
+                "licence": LICENCE,
+            },
         )
-        return write_card(card, folder)
 
     def _architecture(self) -> str:
         size = f"{self.size} x {self.size}"
@@ -196,18 +183,6 @@ class ProjectionModel:
             std=STD,
             projection=self.projection,
         )
-
-
-def _outputs(classes: tuple[OutputClass, ...], temperature: float) -> tuple[ModelOutput, ModelOutput]:
-    logits = ModelOutput(
-        name="logits",
-        meaning="logits",
-        classes=classes,
-        activation="softmax",
-        temperature=temperature,
-    )
-    attention = ModelOutput(name="attention", meaning="attention", classes=classes, activation="none")
-    return logits, attention
 
 
 def folds_of(table: Pictures) -> npt.NDArray[np.int64]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from export.data.ct_projections import HIGH, LOW
 from export.data.ct_segment import Sampler, load_medseg, load_set
 from export.measured import Measured
 from export.models import ct_segment_text as text
 from export.models.ct_segment_measure import Reader, measure
-from export.models.ct_segment_train import Plan, Trainer
+from export.models.ct_segment_train import SegmentTrainer
 from export.models.ct_segmenter import CtSegmenter
 from export.networks import efficientdet
 from export.networks.lite import MEAN, STD
 from export.networks.published import UNFINISHED
+from export.training import Plan
+from plugin.models.cards import ModelOutput
 from plugin.models.inputs import HuWindow, ModelInput, Resize
 
 SEED = 20
@@ -48,9 +50,9 @@ class SegmentModel(CtSegmenter):
             std=STD,
         )
 
-    def begun(self, checkpoint: Path) -> Trainer:
+    def begun(self, checkpoint: Path) -> SegmentTrainer:
         """A trainer of slices."""
-        return Trainer(self.build(), self.plan, MEAN[0], STD[0], checkpoint)
+        return SegmentTrainer(self.build(), self.plan, MEAN[0], STD[0], checkpoint)
 
     def sampler(self, names: Sequence[str], seed: int) -> Sampler:
         """Training slices of these volumes and the MedSeg set."""
@@ -66,10 +68,13 @@ class SegmentModel(CtSegmenter):
         readers = {fold: self.reader(fold) for fold in self.folds}
         return measure(readers, f"python -m export evaluate {self.name}")
 
-    def words(self, measured: Measured) -> dict[str, Any]:
+    def outputs(self, thresholds: Mapping[str, float]) -> tuple[ModelOutput, ...]:
+        """Lung and findings."""
+        return text.outputs(thresholds)
+
+    def words(self, _measured: Measured, /) -> dict[str, str]:
         """Of the slice-wise networks."""
         return {
-            "outputs": text.outputs(measured.thresholds),
             "training_data": self.trained_on(text.DATA),
             "intended_use": text.INTENDED_USE,
             "limits": self.limits + text.LIMITS,

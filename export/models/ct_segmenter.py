@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from export.data import ct
+from export.data.ct_segment import Batch
 from export.measured import Measured
+from export.model_folder import write_model
 from export.models import ct_segment_text
-from export.models.ct_segment_train import PROD, Batches, Plan, Trainer, checkpoint_of
-from export.onnx_writer import write_card, write_graph
-from export.paths import ONNX_MODELS
+from export.models.ct_segment_train import SegmentTrainer
+from export.training import PROD, Batches, Plan, checkpoint_of
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card
+from plugin.models.cards import ModelOutput
 from plugin.models.inputs import ModelInput
 
 _log = logging.getLogger(__name__)
@@ -50,18 +51,22 @@ class CtSegmenter(ABC):
         """How slices or volumes come to the network."""
 
     @abstractmethod
-    def begun(self, checkpoint: Path) -> Trainer:
+    def begun(self, checkpoint: Path) -> SegmentTrainer:
         """A trainer of a network that is built now, from its checkpoint on where there is one."""
 
     @abstractmethod
-    def sampler(self, names: Sequence[str], seed: int) -> Batches:
+    def sampler(self, names: Sequence[str], seed: int) -> Batches[Batch]:
         """Training cases of these volumes."""
 
     @abstractmethod
-    def words(self, measured: Measured) -> dict[str, Any]:
-        """What the card says besides: outputs, training data, intended use, limits, licence."""
+    def outputs(self, thresholds: Mapping[str, float]) -> tuple[ModelOutput, ...]:
+        """What the network gives, with its operating points."""
 
-    def trainer(self, part: int | str) -> Trainer:
+    @abstractmethod
+    def words(self, measured: Measured, /) -> dict[str, str]:
+        """What the card says besides: training data, intended use, limits, licence."""
+
+    def trainer(self, part: int | str) -> SegmentTrainer:
         """The trainer of a fold or of PROD."""
         torch.manual_seed(self.SEED)
         return self.begun(checkpoint_of(self.name, part))
@@ -88,34 +93,23 @@ class CtSegmenter(ABC):
 
     def onnx(self, measured: Measured) -> Path:
         """Write PROD to ``onnx_models``."""
-        folder, spec = ONNX_MODELS / self.name, self.input
-        exported = write_graph(
+        return write_model(
             self.trained(PROD),
-            folder,
-            shape=spec.shape,
-            outputs=["logits"],
-            mean=spec.mean,
-            std=spec.std,
-            half=True,
-        )
-        card = Card(
             name=self.name,
             version=self.VERSION,
-            title=self.title,
             task="segment",
             modality=Modality.CT,
             default_rank=self.default_rank,
-            sha256=exported.sha256,
-            architecture=self.architecture,
-            manufacturer="orthanc-chest-ai",
-            input=spec,
-            training_licence=ct_segment_text.TRAINING_LICENCE,
-            figures=measured.figures,
-            shortcut_checks=measured.shortcut_checks,
-            self_test=exported.self_test,
-            **self.words(measured),
+            spec=self.input,
+            outputs=self.outputs(measured.thresholds),
+            measured=measured,
+            words={
+                "title": self.title,
+                "architecture": self.architecture,
+                "training_licence": ct_segment_text.TRAINING_LICENCE,
+                **self.words(measured),
+            },
         )
-        return write_card(card, folder)
 
     def trained_on(self, data: str) -> str:
         """``data`` and how TRAIN and PROD share it, for the card."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,12 +15,14 @@ from export.data.ct_patches import Bytes, PatchSampler, Stored, cache_of, load_s
 from export.measured import Measured
 from export.models import ct_joined_share
 from export.models import ct_volume_text as text
-from export.models.ct_segment_train import Plan, Trainer, best_device
+from export.models.ct_segment_train import SegmentTrainer
 from export.models.ct_segmenter import CtSegmenter
 from export.models.ct_volume_measure import OVERLAP, VolumeReader, in_onnx_runtime, measure
 from export.networks import unetpp
 from export.onnx_writer import write_graph
 from export.paths import runs_folder
+from export.training import Plan, best_device
+from plugin.models.cards import ModelOutput
 from plugin.models.inputs import HuWindow, ModelInput, Volumetric
 
 #: The slice-wise network that the figures are told beside.
@@ -32,7 +34,7 @@ MEAN, STD = 0.25, 0.35
 _DEEP = 0.3
 
 
-class VolumeTrainer(Trainer):
+class VolumeTrainer(SegmentTrainer):
     """Trains on patches of volumes, with a loss at each depth of U-Net++; others have one head."""
 
     LAYOUT = torch.contiguous_format
@@ -107,10 +109,13 @@ class VolumeModel(CtSegmenter):
         readers = {fold: self.reader(fold) for fold in self.folds}
         return measure(readers, BESIDE, f"python -m export evaluate {self.name}")
 
-    def words(self, measured: Measured) -> dict[str, Any]:
+    def outputs(self, thresholds: Mapping[str, float]) -> tuple[ModelOutput, ...]:
+        """Findings alone."""
+        return text.outputs(thresholds)
+
+    def words(self, measured: Measured, /) -> dict[str, str]:
         """Of the volumetric networks."""
         return {
-            "outputs": text.outputs(measured.thresholds),
             "training_data": self.trained_on(text.DATA),
             "intended_use": text.INTENDED_USE,
             "limits": text.limits(measured, BESIDE),

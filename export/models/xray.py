@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export import onnx_writer
 from export.data.cxr import CLASSES, COVID, NON_COVID, SIIM, UNSURE, folds, read_films
 from export.measured import Measured
+from export.model_folder import classifier_outputs, write_model
 from export.models import xray_measures, xray_shortcuts, xray_text
 from export.models.xray_data import XrayData
 from export.models.xray_samples import Reader, read_views
-from export.models.xray_training import OpacityTrainer, Schedule
+from export.models.xray_training import Lesson, OpacityTrainer, Schedule
 from export.networks.lite import MEAN, STD
 from export.networks.opacity import OpacityNetwork, b5, lite
-from export.paths import ONNX_MODELS, runs_folder
+from export.paths import runs_folder
 from plugin.domain.kinds import Modality
-from plugin.models.cards import Card, ModelOutput, OutputClass
+from plugin.models.cards import OutputClass
 from plugin.models.inputs import Equalise, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
@@ -104,9 +104,9 @@ class XrayModel:
         chosen = np.flatnonzero(fold != (-1 if out is None else out))
         target = np.array([_SHARES[film.label] for film in siim], dtype=np.float32)
         unfinished = self._checkpoint(out).with_suffix(".unfinished.pt")
-        trainer = OpacityTrainer(network, self.schedule, len(chosen), unfinished)
         views = read_views(siim, self.views, self.input, runs_folder("xray-views"))
-        network = trainer.run(views, target, chosen=chosen, seed=0)
+        lesson = Lesson(views, target, chosen, seed=0)
+        network = OpacityTrainer(network, self.schedule, lesson, unfinished).run(lesson)
         _store(network, kept)
         unfinished.unlink()
         return network
@@ -150,16 +150,6 @@ class XrayModel:
 
     def onnx(self, measured: Measured) -> Path:
         """Write graph and card of the PROD network."""
-        folder = ONNX_MODELS / self.name
-        exported = onnx_writer.write_graph(
-            self.trained(None),
-            folder,
-            shape=self.input.shape,
-            outputs=("logits", "attention"),
-            mean=MEAN,
-            std=STD,
-            half=True,
-        )
         classes = tuple(
             OutputClass(
                 name=name,
@@ -170,32 +160,21 @@ class XrayModel:
             )
             for name in CLASSES
         )
-        card = Card(
+        return write_model(
+            self.trained(None),
             name=self.name,
             version="3.0.0",
             task="classify",
             modality=Modality.XRAY,
             default_rank=self.rank,
-            sha256=exported.sha256,
-            manufacturer="orthanc-chest-ai",
-            input=self.input,
-            outputs=(
-                ModelOutput(name="logits", meaning="logits", classes=classes, activation="softmax"),
-                ModelOutput(
-                    name="attention",
-                    meaning="attention",
-                    classes=classes[:1],
-                    activation="none",
-                    localises=True,
-                ),
-            ),
-            figures=measured.figures,
-            shortcut_checks=measured.shortcut_checks,
-            self_test=exported.self_test,
-            architecture=f"{self.architecture}, {self.size} x {self.size}; {xray_text.HEADS}",
-            **xray_text.card(len(self.folds), FOLDS),
+            spec=self.input,
+            outputs=classifier_outputs(classes, shown=classes[:1], localises=True),
+            measured=measured,
+            words={
+                "architecture": f"{self.architecture}, {self.size} x {self.size}; {xray_text.HEADS}",
+                **xray_text.card(len(self.folds), FOLDS),
+            },
         )
-        return onnx_writer.write_card(card, folder)
 
 
 def _store(network: OpacityNetwork, path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from export.models.xray_samples import Views
 from export.networks.lite import MEAN, STD
 from export.networks.opacity import OpacityNetwork
-
-_log = logging.getLogger(__name__)
+from export.training import Plan, Trainer, best_device
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,18 @@ class Schedule:
     boxes: float = 1.0
     average: float = 0.995
 
+    def plan(self, films: int) -> Plan:
+        """The steps in which so many films are seen in each epoch."""
+        steps = self.epochs * (films // self.batch)
+        return Plan(
+            steps=steps,
+            batch=self.batch,
+            rate=self.fresh,
+            warmup=steps // 10,
+            weight_decay=self.weight_decay,
+            average=self.average,
+        )
+
 
 def loss_of(
     film: Tensor, places: Tensor, target: Tensor, masks: Tensor, *, negative: float, boxes: float
@@ -58,137 +66,98 @@ def loss_of(
     return whole + boxes * ((each * told).mean() + 0.5 * (1 - dice))
 
 
-class OpacityTrainer:
-    """A network in training with its running average; goes on from its checkpoint, epoch by epoch.
+@dataclass(frozen=True)
+class Seen:
+    """Films of a step: ``image`` as a network reads it, ``target`` (n,), the boxes' ``masks`` (n, h, w)."""
+
+    image: Tensor
+    target: Tensor
+    masks: Tensor
+
+
+class Lesson:
+    """Draws the films of each step: all that are chosen once an epoch, each in one of its views by chance.
+
+    Parameters
+    ----------
+    target
+        The share of opacity that each film teaches (n,).
+    chosen
+        The films among the n that teach.
+
+    Attributes
+    ----------
+    negative
+        What a film without opacities weighs, so that both kinds weigh alike.
+    """
+
+    def __init__(
+        self, views: Views, target: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64], seed: int
+    ) -> None:
+        device = best_device()
+        self.chosen, self.seed = chosen, seed
+        self._pictures = torch.from_numpy(views.pictures).to(device)
+        self._masks = torch.from_numpy(views.masks).to(device)
+        self._target = torch.from_numpy(target).to(device)
+        positive = float(target[chosen].sum())
+        self.negative = positive / (len(chosen) - positive)
+
+    def batch(self, step: int, count: int) -> Seen:
+        """``count`` films for a step; the same for the same step."""
+        epoch, number = divmod(step, len(self.chosen) // count)
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.chosen)
+        films = order[number * count : (number + 1) * count]
+        view = np.random.default_rng((self.seed, epoch, number)).integers(0, len(self._pictures), count)
+        place = (torch.from_numpy(view), torch.from_numpy(films))
+        return Seen(
+            image=normalised(self._pictures[place]),
+            target=self._target[place[1]],
+            masks=self._masks[place].float() / 255,
+        )
+
+
+class OpacityTrainer(Trainer[Seen]):
+    """A network in training. Its ``reject`` layer is not trained here.
 
     Parameters
     ----------
     network
-        Begun as ImageNet left it. Its ``reject`` layer is not trained here.
-    films
-        How many films are seen in an epoch.
+        Begun as ImageNet left it.
     """
 
-    def __init__(self, network: OpacityNetwork, schedule: Schedule, films: int, checkpoint: Path) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.schedule, self.checkpoint, self.epoch = schedule, checkpoint, 0
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True
-        )
-        steps = schedule.epochs * (films // schedule.batch)
-        self.optimiser, self.decay = _optimiser(self.network, schedule, steps)
-        if checkpoint.is_file():
-            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-            self.epoch = state["epoch"]
-            _log.info("%s: going on after %d of %d epochs", checkpoint, self.epoch, schedule.epochs)
+    network: OpacityNetwork
 
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer | torch.optim.lr_scheduler.LRScheduler]:
-        return {
-            "network": self.network,
-            "average": self.average,
-            "optimiser": self.optimiser,
-            "decay": self.decay,
-        }
+    def __init__(self, network: OpacityNetwork, schedule: Schedule, lesson: Lesson, checkpoint: Path) -> None:
+        self.schedule, self.lesson = schedule, lesson
+        super().__init__(network, schedule.plan(len(lesson.chosen)), checkpoint)
 
-    def _save(self) -> None:
-        part = self.checkpoint.with_suffix(".part")
-        states = {name: part.state_dict() for name, part in self._parts().items()}
-        torch.save({**states, "epoch": self.epoch}, part)
-        part.replace(self.checkpoint)
+    def groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """The new layers at the plan's rate, ImageNet's at theirs."""
+        old = [parameter for part in _pretrained(self.network) for parameter in part.parameters()]
+        known = {id(parameter) for parameter in [*old, *self.network.reject.parameters()]}
+        new = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
+        return [(new, 1.0), (old, self.schedule.rate / self.schedule.fresh)]
 
-    def run(
-        self,
-        views: Views,
-        target: npt.NDArray[np.float32],
-        *,
-        chosen: npt.NDArray[np.int64],
-        seed: int,
-    ) -> OpacityNetwork:
-        """Train to the end of the schedule; the averaged network, on the CPU, ready to infer.
-
-        Each of the ``chosen`` films is seen once an epoch, in one of the views by chance. ``target`` (n,) is
-        the share of opacity that each film teaches.
-        """
-        lesson = _Lesson.of(views, target, chosen, self.device)
-        begun = time.monotonic()
-        while self.epoch < self.schedule.epochs:
-            torch.manual_seed(seed * 1000 + self.epoch)
-            loss = self._one_epoch(lesson, np.random.default_rng((seed, self.epoch)))
-            self.epoch += 1
-            self._save()
-            told = f"{self.checkpoint.stem}: epoch {self.epoch} of {self.schedule.epochs}"
-            _log.info("%s, loss %.3f, %.0f s", told, loss, time.monotonic() - begun)
-        trained: OpacityNetwork = self.average.module
-        return trained.cpu().eval()
-
-    def _one_epoch(self, lesson: _Lesson, draw: np.random.Generator) -> float:
-        """All films of the lesson once; the mean loss."""
-        settings, total = self.schedule, torch.zeros((), device=self.device)
-        self._to_train()
-        order = draw.permutation(lesson.chosen)
-        count = len(order) // settings.batch
-        for number in range(count):
-            films = order[number * settings.batch : (number + 1) * settings.batch]
-            view = draw.integers(0, len(lesson.pictures), len(films))
-            place = tuple(torch.from_numpy(part).to(self.device) for part in (view, films))
-            image = normalised(lesson.pictures[place])
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-                film, places, _ = self.network.read(self.network.front(image))
-            loss = loss_of(
-                film.float(),
-                places.float(),
-                lesson.target[place[1]] * (1 - settings.smoothing) + settings.smoothing / 2,
-                lesson.masks[place].float() / 255,
-                negative=lesson.negative,
-                boxes=settings.boxes,
-            )
-            self.optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self.optimiser.step()
-            self.decay.step()
-            self.average.update_parameters(self.network)
-            total += loss.detach()
-        return float(total) / count
-
-    def _to_train(self) -> None:
+    def to_train(self) -> None:
+        """ImageNet's normalisations follow the films only where the schedule says so."""
         self.network.train()
         if not self.schedule.norms:
             for part in _pretrained(self.network):
                 part.eval()
 
-
-@dataclass(frozen=True)
-class _Lesson:
-    """What is seen in an epoch: pictures (views, n, H, W), masks (views, n, h, w), target (n,).
-
-    ``chosen``: the films among the n that teach; ``negative`` weighs those without opacities.
-    """
-
-    pictures: Tensor
-    masks: Tensor
-    target: Tensor
-    chosen: npt.NDArray[np.int64]
-    negative: float
-
-    @classmethod
-    def of(
-        cls,
-        views: Views,
-        target: npt.NDArray[np.float32],
-        chosen: npt.NDArray[np.int64],
-        device: torch.device,
-    ) -> _Lesson:
-        positive = float(target[chosen].sum())
-        return cls(
-            torch.from_numpy(views.pictures).to(device),
-            torch.from_numpy(views.masks).to(device),
-            torch.from_numpy(target).to(device),
-            chosen,
-            positive / (len(chosen) - positive),
+    def loss_of(self, cases: Seen) -> Tensor:
+        """The loss of the film's class and of its map; what is dropped out depends on seed and step alone."""
+        torch.manual_seed(self.lesson.seed * 1_000_000 + self.step)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            film, places, _ = self.network.read(self.network.front(cases.image))
+        smoothing = self.schedule.smoothing
+        return loss_of(
+            film.float(),
+            places.float(),
+            cases.target * (1 - smoothing) + smoothing / 2,
+            cases.masks,
+            negative=self.lesson.negative,
+            boxes=self.schedule.boxes,
         )
 
 
@@ -200,15 +169,3 @@ def normalised(pictures: Tensor) -> Tensor:
 
 def _pretrained(network: OpacityNetwork) -> tuple[nn.Module, ...]:
     return network.front, network.back, network.head
-
-
-def _optimiser(
-    network: OpacityNetwork, schedule: Schedule, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    old = [parameter for part in _pretrained(network) for parameter in part.parameters()]
-    known = {id(parameter) for parameter in [*old, *network.reject.parameters()]}
-    new = [parameter for parameter in network.parameters() if id(parameter) not in known]
-    groups = [{"params": new, "lr": schedule.fresh}, {"params": old, "lr": schedule.rate}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
-    rates = [schedule.fresh, schedule.rate]
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, steps, pct_start=0.15)
