@@ -144,7 +144,15 @@ def test_a_study_is_told_and_read_again_with_all_its_series(running: Service, fa
     assert (status, [one["series"] for one in answer["series"]]) == (200, [hip])
     assert answer["others"][0]["series"] == ultrasound
     assert "modality US is not read" in answer["others"][0]["reason"]
-    assert _ask(running, "GET", f"studies/{study}")[0] == 200
+    deadline = time.monotonic() + 60
+    while (answer := _ask(running, "GET", f"studies/{study}")[1])["series"][0]["state"] != "rejected":
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
+    stored = [instance for instance in answer["series"][0]["outputs"].values() if instance]
+    assert stored
+    held = [fake.pacs.series(series).instances for series in answer["results"]]
+    assert sorted(instance for instances in held for instance in instances) == sorted(stored)
+    assert [one["series"] for one in answer["others"]] == [ultrasound]
     fake.delete(hip)
     status, answer = _ask(running, "POST", f"studies/{study}/run")
     assert (status, "no series" in answer["error"]) == (409, True)

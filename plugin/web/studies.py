@@ -11,15 +11,38 @@ from plugin.web.series import shown, why_unknown
 
 
 def study(service: Service, _request: HttpRequest, name: str) -> dict[str, Any]:
-    """``GET /ai/studies/{id}``: what is known of its series, and why the others are not read."""
-    known, others = [], []
+    """``GET /ai/studies/{id}``: what is known of its series, why others are not read, which are results."""
+    known, unknown = [], []
     for series in _series_of(service, name):
         entry = service.ledger.get(series) if service.ledger is not None else None
         if entry is None:
-            others.append({"series": series, "reason": why_unknown(service, series)})
+            unknown.append(series)
         else:
             known.append(shown(service, entry))
-    return {"study": name, "series": known, "others": others}
+    stored = {instance for one in known for instance in _made_of(one)}
+    results = [series for series in unknown if _instances(service, series) & stored]
+    others = [
+        {"series": series, "reason": why_unknown(service, series)}
+        for series in unknown
+        if series not in results
+    ]
+    return {"study": name, "series": known, "others": others, "results": results}
+
+
+def _made_of(known: dict[str, Any]) -> list[str]:
+    """The instances that a reading came to: results, physicians' words, corrected outlines."""
+    return [
+        *(instance for instance in known["outputs"].values() if instance),
+        *(review["report"] for review in known["reviews"]),
+        *(correction["segmentation"] for correction in known["corrections"]),
+    ]
+
+
+def _instances(service: Service, series: str) -> set[str]:
+    try:
+        return set(service.pacs.series(series).instances)
+    except NotHeld:
+        return set()
 
 
 def run_study(service: Service, request: HttpRequest, name: str) -> dict[str, Any]:

@@ -19,9 +19,13 @@ export function openStudy(content, id) {
     try {
       const answer = await getJson(ai(`studies/${id}`));
       busy = answer.series.some((one) => ["waiting", "running"].includes(one.state));
-      const all = [...answer.series, ...answer.others].map((one) => one.series);
+      const named = answer.series.map((one) => one.series);
+      const read = named.length ? (await getJson(ai(`worklist?series=${named.join(",")}&limit=200`))).series : [];
+      const rows = answer.series.map((one) => read.find(({ series }) => series === one.series) ?? unread(one));
+      const all = [...named, ...answer.others.map((one) => one.series)];
       const studies = await studiesOf(all);
-      fillIfNew(room, [answer, studies.has(all[0])], () => shown(answer, studies, studies.get(all[0])));
+      const { others } = answer;
+      fillIfNew(room, [rows, others, studies.has(all[0])], () => shown(rows, others, studies, studies.get(all[0])));
       tell("");
     } catch (error) {
       tell(error.message, true);
@@ -30,11 +34,11 @@ export function openStudy(content, id) {
   return repeat(look, () => (busy ? BUSY_SECONDS : IDLE_SECONDS)).end;
 }
 
-function shown({ series, others }, studies, study) {
+function shown(series, others, studies, study) {
   return [
     h("p", {}, h("a", { href: worklistAddress() }, t("page.back"))),
     heading(study),
-    series.length ? table(series.map(row), studies) : h("p", {}, t("list.none")),
+    series.length ? table(series, studies) : h("p", {}, t("list.none")),
     others.length > 0 &&
       h(
         "section",
@@ -45,9 +49,7 @@ function shown({ series, others }, studies, study) {
   ];
 }
 
-/** The answer for a series with what a row of the worklist has. */
-function row(one) {
-  const lungs = one.findings?.lungs;
-  const percent = lungs ? { right: lungs.right.percent, left: lungs.left.percent } : null;
-  return { ...one, reasons: one.verdict.reasons, percent, score: null };
+/** A series that has not been read (yet), with what a row of the worklist has. */
+function unread(one) {
+  return { ...one, reasons: one.verdict.reasons, percent: null, score: null };
 }

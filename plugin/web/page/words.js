@@ -42,7 +42,10 @@ export const isBorderline = ({ value, threshold }) => Math.abs(value - threshold
 /** A score from 0 to 100 as the reports write it: near its operating point rounded away from it. */
 export function score(said) {
   const value = 100 * said.value;
-  if (!isBorderline(said)) return number(Math.min(Math.max(value, value > 0 ? 1 : 0), value < 100 ? 99 : 100));
+  if (!isBorderline(said)) {
+    if (value > 0 && value < 1) return `< ${number(1)}`;
+    return value > 99 && value < 100 ? `> ${number(99)}` : number(value);
+  }
   const round = said.positive ? Math.ceil : Math.floor;
   return number(round(Number((10 * value).toFixed(4))) / 10, 1);
 }
