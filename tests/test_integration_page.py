@@ -269,6 +269,10 @@ def test_what_is_said_of_a_series(read: Read, window: Page) -> None:
 def test_a_study_and_orthancs_own_explorer_that_leads_there(read: Read, window: Page) -> None:
     series = read.entries["ct"]["series"]
     study = read.pacs.get(f"/series/{series}/study")["ID"]
+    told = read.pacs.get(f"/ai/studies/{study}")
+    stored = [instance for instance in told["series"][0]["outputs"].values() if instance]
+    held = {read.pacs.get(f"/instances/{instance}/series")["ID"] for instance in stored}
+    assert (set(told["results"]), told["others"]) == (held, [])
     window.goto(f"{read.url}#/study/{study}")
     expect(_rows(window)).to_have_count(1)
     expect(window.locator("td.score")).to_contain_text("of")
