@@ -9,6 +9,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from export.paths import ONNX_MODELS
+from plugin.domain.volume_errors import VolumeErrors
 from plugin.models.cards import Figure
 
 
@@ -24,6 +25,7 @@ class Measured(BaseModel):
     shortcut_checks: tuple[Figure, ...] = ()
     temperature: float = Field(default=1.0, gt=0)
     thresholds: dict[str, float] = Field(default_factory=dict)
+    volume_errors: VolumeErrors | None = None
 
 
 def _path(name: str) -> Path:

@@ -57,6 +57,7 @@ def write_model(
         outputs=outputs,
         figures=measured.figures,
         shortcut_checks=measured.shortcut_checks,
+        volume_errors=measured.volume_errors,
         self_test=exported.self_test,
         **words,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from results_factory import ERRORS
 
 from plugin.models.cards import Card
 from tests.conftest import ROOT
@@ -64,6 +65,7 @@ PERCENTILES = {"rule": "percentiles", "low": 1, "high": 99}
         (_changed(XRAY, "outputs", [LOGITS | {"classes": [COVID]}]), "role other"),
         (_changed(XRAY, "outputs", [LOGITS | {"classes": [OTHER]}]), "role finding"),
         (_changed(XRAY, "outputs", [LOGITS | {"classes": [COVID, OTHER, OTHER]}]), "twice"),
+        (_card(XRAY) | {"volume_errors": ERRORS.model_dump()}, "only a model that segments"),
         (_changed(XRAY, "outputs", [LOGITS, LOGITS]), "one output whose meaning is logits"),
         (_changed(XRAY, "outputs.1.classes", [OTHER]), "attention has no class COVID"),
         (_changed(REJECT, "outputs.0.classes", [_card(REJECT)["outputs"][0]["classes"][1]]), "softmax"),

@@ -116,7 +116,10 @@ def unexplained(found: list[str]) -> list[str]:
     return [line for line in found if not any(re.fullmatch(f"Error: {kind}", line) for kind in ARTEFACTS)]
 
 
-@pytest.mark.parametrize("case", ["ct", "ct without findings", "x-ray", "x-ray with regions", "rejected"])
+@pytest.mark.parametrize(
+    "case",
+    ["ct", "ct with a margin of error", "ct without findings", "x-ray", "x-ray with regions", "rejected"],
+)
 def test_pixelmed_finds_nothing_that_its_tables_do_not_lack(case: str, tmp_path: Path) -> None:
     ds = CASES[case]()["sr"]
     assert ds is not None

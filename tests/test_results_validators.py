@@ -29,6 +29,7 @@ from results_factory import (
     regions_of,
     three_classifiers,
     volume,
+    with_margin,
     xray,
     xray_findings,
 )
@@ -78,6 +79,7 @@ def ct_results(
         "clear": replace(ct_findings(), lungs=measurements((2000.0, 0.0), (1800.0, 0.0))),
         "no lungs": replace(ct_findings(), lungs=None),
         "three classifiers": three_classifiers(),
+        "margin": ct_findings(lungs=with_margin()),
     }[kind]
     if kind in {"clear", "no lungs"}:
         mask = mask & False
@@ -149,6 +151,7 @@ CASES: dict[str, Callable[[], dict[str, Dataset | None]]] = {
     "ct without findings": lambda: ct_results("clear", False),
     "ct without lungs": lambda: ct_results("no lungs", False),
     "ct as Comprehensive 3D SR": lambda: ct_results("usual", False, report_type="COMPREHENSIVE_3D"),
+    "ct with a margin of error": lambda: ct_results("margin", False),
     "ct with three classifiers": lambda: ct_results("three classifiers", False),
     "x-ray": lambda: xray_results(False),
     "x-ray, dirty": lambda: xray_results(True),

@@ -14,6 +14,7 @@ from torch import nn
 from export.data import ct
 from export.figures import Array, Labels, figure
 from export.measured import Measured
+from export.models.ct_segment_errors import errors_figure, volume_errors
 from plugin.analysis import preprocess
 from plugin.analysis.lungs import LEFT, RIGHT, body_midline, separate
 from plugin.analysis.segmentation import segment
@@ -102,7 +103,13 @@ class Result:
     @property
     def percent_error(self) -> float:
         """Error of the findings' share of the lungs in percentage points."""
-        return 100 * (self.findings_ml / self.lung_ml - self.true_findings_ml / self.true_lung_ml)
+        marked, drawn = self.shares
+        return marked - drawn
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """The percentage of the lungs that is marked, and that which the expert drew."""
+        return 100 * self.findings_ml / self.lung_ml, 100 * self.true_findings_ml / self.true_lung_ml
 
 
 def proper_sides(lungs: npt.NDArray[np.uint8], true_lung: Mask, midline: float, column_mm: float) -> float:
@@ -242,13 +249,16 @@ def measure(readers: Mapping[int, Reader], command: str) -> Measured:
     results = [read_volume(reader, name) for fold, reader in readers.items() for name in ct.held_out(fold)]
     reader = next(iter(readers.values()))
     results.append(read_volume(reader, ct.DICOM_CHEST))
+    shares = {r.name: r.shares for r in results if r.covid}
     return Measured(
         figures=(
             *findings_figures(results, command),
             *lung_figures(results, command),
             slice_figure(reader, command),
             *volume_figures(results, command),
+            errors_figure(shares, command),
             side_figure(results, command),
         ),
         thresholds={"lung": THRESHOLD, "findings": FINDINGS_THRESHOLD},
+        volume_errors=volume_errors(shares),
     )

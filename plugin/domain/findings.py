@@ -12,6 +12,7 @@ from typing import Any
 
 from plugin.domain.codes import Code, Role
 from plugin.domain.kinds import Modality, RemarkCode
+from plugin.domain.volume_errors import Drawn, VolumeErrors
 
 
 class Severity(StrEnum):
@@ -94,7 +95,7 @@ class Measured:
 class Algorithm:
     """Which network said something: DICOM TID 4019 Algorithm Identification, and the file behind it.
 
-    ``measured``: what its card measured of it at the operating points in use.
+    ``measured``, ``volume_errors``: what its card measured of it at the operating points in use.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Algorithm:
     operating_points: tuple[tuple[str, float], ...] = ()
     """Each class that is called, and the probability from which on it is, in the network's order."""
     measured: tuple[Measured, ...] = ()
+    volume_errors: VolumeErrors | None = None
 
     def figure(self, kind: FigureKind) -> Measured | None:
         """The measured figure of that kind, or None."""
@@ -211,6 +213,14 @@ class LungMeasurements:
         """Percentage of both lungs that the findings take, 0 to 100."""
         return _percent(self.findings_ml, self.volume_ml)
 
+    @property
+    def drawn(self) -> Drawn | None:
+        """How much experts outline where the network marks as much; None where that was not measured."""
+        errors = self.algorithm.volume_errors
+        if errors is None:
+            return None
+        return errors.drawn(findings_ml=self.findings_ml, lungs_ml=self.volume_ml)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
@@ -287,7 +297,8 @@ def _lungs_json(lungs: LungMeasurements) -> dict[str, Any]:
     both = (lungs.left, lungs.right)
     sides = {lung.side.value: volumes_json(lung.volume_ml, lung.findings_ml) for lung in both}
     total = volumes_json(lungs.volume_ml, lungs.findings_ml)
-    return {"model": lungs.algorithm.name, **sides, "both": total}
+    drawn = None if lungs.drawn is None else asdict(lungs.drawn)
+    return {"model": lungs.algorithm.name, **sides, "both": total, "drawn": drawn}
 
 
 def volumes_json(volume_ml: float, findings_ml: float) -> dict[str, float]:

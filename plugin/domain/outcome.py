@@ -62,6 +62,14 @@ class KeptLung(_Kept):
     percent: float
 
 
+class KeptDrawn(_Kept):
+    """How much experts outline where a network marks as much (:class:`plugin.domain.volume_errors.Drawn`)."""
+
+    percent: tuple[float, float]
+    findings_ml: tuple[float, float]
+    patients: int
+
+
 class KeptLungs(_Kept):
     """The measurements of each lung and of both, and the network that found the findings.
 
@@ -71,6 +79,7 @@ class KeptLungs(_Kept):
     left: KeptLung
     right: KeptLung
     both: KeptLung
+    drawn: KeptDrawn | None = None
     agreement: float | None = None
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from plugin.domain.codes import Code, Role
 from plugin.domain.errors import first_line
 from plugin.domain.kinds import Modality
+from plugin.domain.volume_errors import VolumeErrors
 from plugin.models.inputs import HuWindow, ModelInput, Strict
 from plugin.models.selftest import SelfTest
 
@@ -90,7 +91,7 @@ class Card(Strict):
 
     ``task``: ``classify`` (which may have a REJECTION class), ``reject`` (accept or reject), ``segment``.
     ``default_rank``: among models of one task, modality and projection the settings' ``auto`` takes the
-    one with the lowest rank.
+    one with the lowest rank. ``volume_errors``: of a segmenter, measured at the thresholds of the card.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,62}$")
@@ -109,6 +110,7 @@ class Card(Strict):
     training_licence: str
     figures: tuple[Figure, ...]
     shortcut_checks: tuple[Figure, ...] = ()
+    volume_errors: VolumeErrors | None = None
     intended_use: str
     limits: str
     licence: str
@@ -151,6 +153,8 @@ class Card(Strict):
         roles = [c.role for c in self.logits.classes]
         if roles.count("lung") > 1:
             raise ValueError("a model has at most one class of role lung")
+        if self.volume_errors is not None and self.task != "segment":
+            raise ValueError("only a model that segments has volume_errors")
         for role in _ROLES[self.task]:
             # A network of volumes may leave the lungs to a slice-wise one.
             if roles.count(role) != 1 and not (role == "lung" and self.input.volume):

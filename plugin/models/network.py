@@ -84,6 +84,7 @@ class Model:
             provider=self.provider,
             operating_points=tuple((c.name, c.threshold) for c in self.classes if c.role != "other"),
             measured=measured(card.figures) if self.as_measured else (),
+            volume_errors=card.volume_errors if self.as_measured else None,
         )
 
     def prepare(self, *pictures: preprocess.NumberArray) -> FloatArray:

@@ -84,11 +84,29 @@ def summarise(findings: Findings, texts: Texts, history: Sequence[Earlier] = ())
         return f"{texts('summary.rejected', reasons=reasons)} {texts('disclaimer')}"
     parts = [
         f"{headline(findings, texts)[0]}.",
+        margin(findings, texts),
         *(opinion(said, texts) for said in findings.opinions),
         narrative(findings, texts, history),
         *measured(findings, texts),
     ]
     return " ".join(part for part in [*parts, texts("disclaimer")] if part)
+
+
+def margin(findings: Findings, texts: Texts) -> str:
+    """How far what is marked may lie from what an expert would outline; empty where that was not measured."""
+    drawn = None if findings.lungs is None else findings.lungs.drawn
+    if drawn is None:
+        return ""
+    (low, high), (low_percent, high_percent) = drawn.findings_ml, drawn.percent
+    return texts(
+        "margin.drawn",
+        low=texts.number(low),
+        high=texts.number(high),
+        low_percent=texts.percent(low_percent),
+        high_percent=texts.percent(high_percent),
+        extent=extent(findings, texts),
+        patients=drawn.patients,
+    )
 
 
 def narrative(findings: Findings, texts: Texts, history: Sequence[Earlier] = ()) -> str:

@@ -24,13 +24,15 @@ _BELOW_TABLE = 2.0
 @dataclass(frozen=True, kw_only=True)
 class CtPart:
     """What the CT's part of the page is about; each of it may be missing. ``cut``: part of the lungs lies
-    outside the images. ``beside``: what further segmenters mark, in sentences."""
+    outside the images. ``margin``: how far the volumes may be off, in words. ``beside``: what further
+    segmenters mark, in sentences."""
 
     material: CtMaterial | None
     lungs: LungMeasurements | None
     current: Earlier | None
     history: Sequence[Earlier]
     cut: bool = False
+    margin: str = ""
     beside: Sequence[str] = ()
 
 
@@ -46,12 +48,16 @@ def part(page: Page, area: Area, ct: CtPart, texts: Texts) -> float:
     words = 0.0
     if ct.material is not None and ct.material.attention:
         words = attention.words_height(page, ct.material.attention, width, texts)
-    plan = _planned(area.height, ct, view, lesions.height(listed, count), words)
+    table = volumes.height(page, ct.margin, ct.beside) if ct.lungs is not None else 0.0
+    plan = _planned(
+        area.height, ct, view, table=table, list_height=lesions.height(listed, count), words_height=words
+    )
     y = below = area.y
     if view is not None and plan.slices:
         y = below = slices.block(page, area._replace(height=plan.slices), view)
     if ct.lungs is not None:
         below = volumes.table(page, Area(area.x, y, volumes.WIDTH), ct.lungs, ct.history, texts)
+        below = volumes.margin(page, Area(area.x, below, volumes.WIDTH), ct.margin)
         below = volumes.beside(page, Area(area.x, below, volumes.WIDTH), ct.beside)
         if plan.lesions:
             place = Area(area.x, below + _BELOW_TABLE, volumes.WIDTH)
@@ -75,13 +81,19 @@ class _Plan(NamedTuple):
 
 
 def _planned(
-    height: float, ct: CtPart, view: slices.View | None, list_height: float, words_height: float
+    height: float,
+    ct: CtPart,
+    view: slices.View | None,
+    *,
+    table: float,
+    list_height: float,
+    words_height: float,
 ) -> _Plan:
     """How much of the CT's part finds room in ``height``, and how high.
 
-    ``list_height`` is what the list of opacities would take, ``words_height`` what stands below the maps.
+    ``table`` is what the volumes take, ``list_height`` what the list of opacities would, ``words_height``
+    what stands below the maps.
     """
-    table = volumes.HEIGHT + volumes.LINE_HEIGHT * len(ct.beside) if ct.lungs is not None else 0.0
     free = height - table
     shown = slices.ONE_ROW if view is not None and free >= slices.ONE_ROW else 0.0
     free -= shown

@@ -25,7 +25,7 @@ from plugin.results.pdf.material import CtMaterial
 from plugin.results.pdf.page import LEFT, WIDTH, Area, Page
 from plugin.results.pdf.xray import XrayMaterial
 from plugin.results.statement import cut
-from plugin.results.summary import Earlier, narrative
+from plugin.results.summary import Earlier, margin, narrative
 
 _TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
 
@@ -112,6 +112,7 @@ def render(
             current=current,
             history=history,
             cut=cut(findings),
+            margin=margin(findings, texts),
             beside=[s for other in findings.beside if lungs for s in sentences(other, lungs, texts)],
         )
         y = ct.part(page, Area(LEFT, y, WIDTH, room), ct_part, texts)

@@ -17,7 +17,19 @@ LINE_HEIGHT = 3.2
 """Of a line below it."""
 
 _FIRST = 31.0
+_MARGIN_SIZE = 7.0
 _COLUMNS = ("lung_ml", "findings_ml", "share_percent")
+
+
+def height(page: Page, margin_words: str, beside_words: Sequence[str]) -> float:
+    """The room in mm that the table takes, with what stands below it."""
+    lines = page.count_lines(margin_words, size=_MARGIN_SIZE, width=WIDTH) if margin_words else 0
+    return HEIGHT + lines * page.line_height(_MARGIN_SIZE) + LINE_HEIGHT * len(beside_words)
+
+
+def margin(page: Page, area: Area, words: str) -> float:
+    """How far the volumes may be off, below their table; returns y below."""
+    return page.paragraph(area.x, area.y, words, size=_MARGIN_SIZE, width=area.width) if words else area.y
 
 
 def beside(page: Page, area: Area, words: Sequence[str]) -> float:

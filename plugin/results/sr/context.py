@@ -13,10 +13,13 @@ from highdicom.sr import (
     GraphicTypeValues,
     ImageRegion,
     Measurement,
+    MeasurementProperties,
     MeasurementsAndQualitativeEvaluations,
+    NumContentItem,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
+    RelationshipTypeValues,
     SourceImageForRegion,
     SourceSeriesForSegmentation,
     TrackingIdentifier,
@@ -91,6 +94,27 @@ class Context:
 def number(name: CodedConcept, value: float, unit: CodedConcept, **further: Any) -> Measurement:
     """A measured number, to six decimals."""
     return Measurement(name=name, value=round(value, 6), unit=unit, **further)
+
+
+def uncertainty(value: float, interval: tuple[float, float], unit: CodedConcept) -> MeasurementProperties:
+    """How far the truth may lie above and below a measured number (DICOM PS3.16 TID 310 row 5, CID 225).
+
+    Both are distances from the number, in its unit. highdicom writes those it is given without a unit.
+    """
+    distances = (
+        (concepts.UPPER_UNCERTAINTY, interval[1] - value),
+        (concepts.LOWER_UNCERTAINTY, value - interval[0]),
+    )
+    properties = MeasurementProperties()
+    for name, distance in distances:
+        item = NumContentItem(
+            name=name,
+            value=round(distance, 6),
+            unit=unit,
+            relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
+        )
+        properties.append(item)
+    return properties
 
 
 def presence(present: bool) -> list[QualitativeEvaluation]:

@@ -23,6 +23,7 @@ from plugin.results.sr.context import (
     number,
     outlined,
     presence,
+    uncertainty,
 )
 from plugin.results.sr.regions import Opacity
 
@@ -56,13 +57,7 @@ def beside_groups(lungs: LungMeasurements, context: Context) -> list[Group]:
     name = lungs.algorithm.name
     tracking = context.tracking(f"beside-{name}", context.texts("sr.beside", model=name))
     present = lungs.findings_ml > 0
-    measured = []
-    if present:
-        method = concepts.VOLUME_METHOD
-        measured = [
-            number(concepts.BOTH_FINDINGS, lungs.findings_ml, concepts.MILLILITRE, method=method),
-            number(concepts.BOTH_PERCENT, lungs.percent, concepts.PERCENT),
-        ]
+    measured = [_findings_together(lungs), _percent_together(lungs)] if present else []
     if lungs.agreement is not None:
         measured.append(number(concepts.AGREEMENT, lungs.agreement, concepts.NO_UNITS))
     said = MeasurementsAndQualitativeEvaluations(
@@ -110,10 +105,7 @@ def _opacities(lungs: LungMeasurements, algorithm: AlgorithmIdentification, cont
     """All opacities together: whether there are any, and where there are, how much and how many."""
     tracking = context.tracking("findings", context.texts("segment.findings"))
     present = lungs.findings_ml > 0
-    measured = []
-    if present:
-        method = concepts.VOLUME_METHOD
-        measured.append(number(concepts.BOTH_FINDINGS, lungs.findings_ml, concepts.MILLILITRE, method=method))
+    measured = [_findings_together(lungs)] if present else []
     if context.regions.opacity_count:
         count = number(concepts.SEPARATE, context.regions.opacity_count, concepts.NO_UNITS)
         measured.append(count)
@@ -172,5 +164,20 @@ def _measured_together(lungs: LungMeasurements) -> list[Measurement]:
     """By names of their own: viewers show a number by its name alone, beside the outline of one lung."""
     return [
         number(concepts.BOTH_VOLUME, lungs.volume_ml, concepts.MILLILITRE, method=concepts.VOLUME_METHOD),
-        number(concepts.BOTH_PERCENT, lungs.percent, concepts.PERCENT),
+        _percent_together(lungs),
     ]
+
+
+def _findings_together(lungs: LungMeasurements) -> Measurement:
+    """The findings of both lungs in mL, with their uncertainty where that was measured."""
+    unit, drawn = concepts.MILLILITRE, lungs.drawn
+    properties = None if drawn is None else uncertainty(lungs.findings_ml, drawn.findings_ml, unit)
+    method = concepts.VOLUME_METHOD
+    return number(concepts.BOTH_FINDINGS, lungs.findings_ml, unit, method=method, properties=properties)
+
+
+def _percent_together(lungs: LungMeasurements) -> Measurement:
+    """Their share of both lungs, likewise."""
+    unit, drawn = concepts.PERCENT, lungs.drawn
+    properties = None if drawn is None else uncertainty(lungs.percent, drawn.percent, unit)
+    return number(concepts.BOTH_PERCENT, lungs.percent, unit, properties=properties)

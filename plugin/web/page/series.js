@@ -135,7 +135,7 @@ function findings(one, cards) {
   // The joined statement has no card of a network: its classes are those of the classifiers that it joins.
   const classifiers = said.map((one) => classifier(one, cards, known.classifications[0]?.model));
   const others = (known.beside ?? []).map((one) => beside(one, known.lungs));
-  return section("findings", classifiers, known.lungs && lungs(known.lungs), others);
+  return section("findings", classifiers, known.lungs && lungs(known.lungs), margin(known.lungs), others);
 }
 
 /** What a further segmenter marks, and how far it agrees with the first. */
@@ -190,6 +190,15 @@ function lungs(measured) {
       ),
     ),
   );
+}
+
+/** How far what is marked may lie from what an expert would outline, where that was measured. */
+function margin(measured) {
+  const { drawn } = measured ?? {};
+  if (!drawn) return null;
+  const [low, high, lowPercent, highPercent] = [...drawn.findings_ml, ...drawn.percent].map((value) => number(value));
+  const said = { low, high, lowPercent, highPercent, patients: drawn.patients };
+  return h("p", {}, t("series.margin", said));
 }
 
 /** Every reason and remark once, in plain words. */
