@@ -32,7 +32,7 @@ class SegmentModel(CtSegmenter):
     """
 
     SEED: ClassVar[int] = SEED
-    VERSION: ClassVar[str] = "1.1.0"
+    VERSION: ClassVar[str] = "1.1.1"
 
     size: int
     batch: int

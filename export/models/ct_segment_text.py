@@ -24,7 +24,8 @@ LIMITS = (
     "a side. Findings are opacities as drawn in COVID-19 pneumonia; other consolidation, tumours, "
     "atelectasis and motion may be marked, small and faint opacities be missed, and of large ones up to "
     "half was left out in patients whom the network never saw. Adults, supine, no measure of effusion or "
-    "pneumothorax. Consolidation without air may be left out of the lungs."
+    "pneumothorax. Consolidation without air may be left out of the lungs. The margin of error told with a "
+    "volume is that of these patients; at another hospital it may be wider."
 )
 
 
