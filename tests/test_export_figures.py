@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the export side needs scikit-learn")
 
+from sklearn.metrics import roc_auc_score
+
 from export import figures
 
 
@@ -18,6 +20,14 @@ def test_rates_at_a_threshold() -> None:
 
 def test_auc_of_one_class_is_undefined() -> None:
     assert np.isnan(figures.auc(np.ones(3, dtype=np.int64), np.arange(3.0)))
+
+
+def test_auc_is_that_of_scikit_learn() -> None:
+    draw = np.random.default_rng(3)
+    for count in (5, 60, 900):
+        labels = np.arange(count) % 2
+        scores = np.round(draw.normal(labels, 1.5), 1)  # with ties
+        assert figures.auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
 def test_calibration_error_of_known_cases() -> None:
