@@ -24,8 +24,8 @@ def auc(labels: Labels, scores: Array) -> float:
     pairs = int(positive.sum()) * int((~positive).sum())
     if pairs == 0:
         return float("nan")
-    # By ranks (Mann and Whitney), ties by half: a bootstrap asks a thousand times, and scikit-learn's checks of
-    # its input would cost twenty times as much.
+    # By ranks (Mann and Whitney), ties by half: a bootstrap asks a thousand times, and scikit-learn's checks
+    # of its input would cost twenty times as much.
     above = float(rankdata(scores)[positive].sum()) - positive.sum() * (positive.sum() + 1) / 2
     return float(above / pairs)
 
