@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
 from plugin.domain.errors import first_line
+from plugin.queue.exclusive import Exclusive, Occupied, exclusive
 from plugin.queue.schema import LedgerError, UnusableLedger, prepare
 from plugin.queue.tables import TABLES, VERSION_TABLE
 
@@ -29,8 +30,10 @@ _T = TypeVar("_T")
 _LONGEST_PAUSE = 10.0
 """Seconds between two tries to write."""
 
-Unavailable = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
-"""What is raised while the database cannot be used and may well be later: a full disk, a restart."""
+Unavailable = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Occupied)
+"""What is raised while the database cannot be used and may well be later: a full disk, a restart, another
+Orthanc that uses it.
+"""
 
 
 def reads(method: Callable[Concatenate[Any, Connection, _P], _T]) -> Callable[Concatenate[Any, _P], _T]:
@@ -60,10 +63,13 @@ def writes(method: Callable[Concatenate[Any, Connection, _P], _T]) -> Callable[C
 class Database:
     """One database at today's schema. Safe from several threads."""
 
-    def __init__(self, url: str, *, owner: str | None = None, former: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, owner: str | None = None, former: str | None = None, alone: bool = False
+    ) -> None:
         """Open the database at an SQLAlchemy URL for the Orthanc ``owner``, and create what is missing.
 
-        ``former``: what its owner may have been called before.
+        ``former``: what its owner may have been called before; ``alone``: no other process that opens it
+        like that may use it meanwhile. Where PostgreSQL gives it to another, nothing is written any more.
         Raises UnusableLedger, ForeignLedger, one of :data:`Unavailable`, or LedgerError where the URL is
         none that can be opened here.
         """
@@ -76,25 +82,29 @@ class Database:
             self._engine = _engine(url)
         except (sa.exc.ArgumentError, ImportError) as error:
             raise LedgerError(f"ChestAI.Ledger cannot be opened: {error}") from error
+        self._exclusive: Exclusive | None = exclusive(self._engine) if alone else None
         name = shown(self._engine.url)
         try:
             with self._engine.begin() as connection:
+                self._hold()
                 self.is_new = prepare(connection, name, owner, former)
         except Unavailable:
-            self._engine.dispose()
+            self.close()
             raise
         except sa.exc.DatabaseError as error:
-            self._engine.dispose()
+            self.close()
             if self._engine.dialect.name != "sqlite":
                 raise LedgerError(f"the ledger {name} cannot be used: {reason(error)}") from error
             raise UnusableLedger(name, f"is damaged or no database ({reason(error)})") from error
         except LedgerError:
-            self._engine.dispose()
+            self.close()
             raise
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let another process have it."""
         self._engine.dispose()
+        if self._exclusive is not None:
+            self._exclusive.release()
 
     def insisting(self, stopping: threading.Event) -> Self:
         """The same database, whose every call tries again until it succeeds or ``stopping`` is set.
@@ -110,6 +120,8 @@ class Database:
         began, pause = time.monotonic(), 0.1
         while True:
             try:
+                if writes:
+                    self._hold()
                 with engine.begin() as connection:
                     result = work(connection)
             except Unavailable as error:
@@ -125,6 +137,10 @@ class Database:
                 log.warning("the ledger can be used again after %.0f s", time.monotonic() - began)
                 self.trouble = None
             return result
+
+    def _hold(self) -> None:
+        if self._exclusive is not None:
+            self._exclusive.hold()
 
 
 def reason(error: Exception) -> str:
@@ -170,8 +186,10 @@ def set_aside(url: str, stamp: str) -> str:
 def _engine(url: str) -> Engine:
     parsed = sa.make_url(url)
     patience = {}
-    if parsed.get_backend_name() == "postgresql" and "connect_timeout" not in parsed.query:
-        patience = {"connect_timeout": 10}  # else a host that does not answer holds a route for minutes
+    if parsed.get_backend_name() == "postgresql":
+        # Else a host that does not answer (any more) holds a route for minutes. libpq's names, s and ms.
+        patience = {"connect_timeout": 10, "tcp_user_timeout": 20_000}
+        patience = {name: value for name, value in patience.items() if name not in parsed.query}
     # A connection that died with its server is replaced before it is used.
     engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args=patience)
     if engine.dialect.name == "sqlite":

@@ -44,11 +44,12 @@ class Leases(Database):
         *,
         owner: str | None = None,
         former: str | None = None,
+        alone: bool = False,
         holder: str = EMBEDDED,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """``owner`` and ``former``: as for a Database; ``holder``: who claims, one series at a time."""
-        super().__init__(url, owner=owner, former=former)
+        """``owner``, ``former``, ``alone``: as for a Database; ``holder``: who claims, one series at once."""
+        super().__init__(url, owner=owner, former=former, alone=alone)
         self.holder = holder
         self.lease_seconds = lease_seconds
 

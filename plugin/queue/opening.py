@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 def open_ledger(url: str, pacs: OwnPacs, lineup: Lineup, settings: Settings, *, holder: str) -> Ledger:
     """The ledger of this Orthanc. ``holder``: in whose name it claims.
 
-    Raises Unavailable while its database does not answer, LedgerError where waiting is no help.
+    Raises Unavailable while its database does not answer or another Orthanc uses it, LedgerError where
+    waiting is no help.
     """
     known = pacs.identity()
     own = known or str(uuid.uuid4())
@@ -33,6 +34,7 @@ def open_ledger(url: str, pacs: OwnPacs, lineup: Lineup, settings: Settings, *, 
             url,
             owner=settings.archive or own,
             former=own,
+            alone=settings.engine == "embedded",
             holder=holder,
             lease_seconds=settings.lease_seconds,
         )
@@ -45,7 +47,17 @@ def open_ledger(url: str, pacs: OwnPacs, lineup: Lineup, settings: Settings, *, 
         aside = set_aside(url, time.strftime("%Y%m%dT%H%M%S"))
         log.warning("%s. It was renamed to %s, and a new one takes its place", error, aside)
         ledger = opened()
-    if ledger.is_new and known is not None:
+    try:
+        _put_right(ledger, lineup, settings, lost=ledger.is_new and known is not None)
+    except Exception:
+        ledger.close()  # or it would be in the way of the next try
+        raise
+    return ledger
+
+
+def _put_right(ledger: Ledger, lineup: Lineup, settings: Settings, *, lost: bool) -> None:
+    """``lost``: there was another ledger before this one, which is new."""
+    if lost:
         log.warning("the ledger is new, but an earlier one existed: filling it from what Orthanc holds")
         ledger.recover({}, 0)
     off = settings.switched_off
@@ -53,4 +65,3 @@ def open_ledger(url: str, pacs: OwnPacs, lineup: Lineup, settings: Settings, *, 
     ledger.restart(lineups=recipes)
     if settings.engine != "embedded":
         ledger.read_with(recipes)
-    return ledger
