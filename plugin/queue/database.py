@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from plugin.domain.errors import first_line
 from plugin.queue.exclusive import Exclusive, Occupied, exclusive
-from plugin.queue.schema import LedgerError, UnusableLedger, prepare
+from plugin.queue.schema import LedgerError, UnusableLedger, check, prepare
 from plugin.queue.tables import TABLES, VERSION_TABLE
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,9 @@ class Database:
         name = shown(self._engine.url)
         try:
             with self._engine.begin() as connection:
+                check(connection, name, owner, former)
                 self._hold()
-                self.is_new = prepare(connection, name, owner, former)
+                self.is_new = prepare(connection, name, owner)
         except Unavailable:
             self.close()
             raise

@@ -50,8 +50,8 @@ class ForeignLedger(LedgerError):
     """A ledger that another Orthanc keeps."""
 
 
-def prepare(connection: Connection, name: str, owner: str | None, former: str | None = None) -> bool:
-    """Bring the ledger to today's schema, for the Orthanc ``owner``; whether nobody had owned it before.
+def check(connection: Connection, name: str, owner: str | None, former: str | None = None) -> None:
+    """Look whether the Orthanc ``owner`` can use the ledger; one without a version is given its first.
 
     ``name`` is the ledger for people, ``former`` what its owner may have been called before. Raises
     UnusableLedger, ForeignLedger and sqlalchemy.exc.DBAPIError; then nothing is changed.
@@ -59,6 +59,14 @@ def prepare(connection: Connection, name: str, owner: str | None, former: str | 
     _check_damage(connection, name)
     _check_version(connection, name)
     _check_owner(connection, name, owner, former)
+
+
+def prepare(connection: Connection, name: str, owner: str | None) -> bool:
+    """Bring a ledger that was checked to today's schema; whether nobody had owned it before.
+
+    ``name`` and ``owner``: as for :func:`check`, in the same transaction. Raises sqlalchemy.exc.DBAPIError;
+    then nothing is changed.
+    """
     before = _version(connection)
     command.upgrade(_alembic(connection), "head")
     after = _version(connection)
