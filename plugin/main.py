@@ -110,6 +110,7 @@ def _build() -> tuple[Any, Callable[..., None]]:
         pacs.Pacs(
             series_metadata=settings.series_metadata,
             max_instance_mb=settings.max_instance_mb,
+            storage=pacs.storage_folder(configuration),
         ),
         settings,
         ledger_url=settings.ledger or pacs.ledger_url(configuration),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from plugin.domain.assessment import Assessment, Correction, assessments_of, corrections_of
-from plugin.domain.errors import NotHeld, TooLarge
+from plugin.domain.errors import NoRoom, NotHeld, TooLarge
 from plugin.domain.outcome import Outcome, outcome_of
 from plugin.domain.pacs import Change, SeriesRecord
 
@@ -25,9 +25,19 @@ _T = TypeVar("_T")
 
 _CHANGES_PAGE = 500
 
+_UNKNOWN = (7, 17)
+"""Orthanc's codes InexistentItem and UnknownResource."""
+
+FULL_STORAGE = 19
+_NO_ROOM = (14, FULL_STORAGE, 1009, 1010)
+"""CannotWriteFile, FullStorage, SQLiteCannotRun and SQLiteCannotStep: what Orthanc answers to what it is to
+keep while the disk of its storage or of its index is full, or while it has reached MaximumStorageSize or
+MaximumPatientCount and may not delete others (MaximumStorageMode "Reject").
+"""
+
 
 class Transport(Protocol):
-    """How requests reach Orthanc. Raises NotHeld where a resource does not exist, OSError for the rest."""
+    """How requests reach Orthanc. What Orthanc refuses raises what :func:`refusal` makes of it."""
 
     def get(self, uri: str) -> bytes:
         """GET: the body of the answer."""
@@ -40,6 +50,18 @@ class Transport(Protocol):
 
     def delete(self, uri: str) -> None:
         """DELETE."""
+
+
+def refusal(uri: str, code: int | None, words: str) -> Exception:
+    """What to raise for a request that Orthanc refuses with a code of its own (``OrthancStatus``) and words.
+
+    NotHeld where a resource does not exist, NoRoom where Orthanc cannot keep anything now, else OSError.
+    """
+    if code in _UNKNOWN:
+        return NotHeld(f"Orthanc does not hold {uri}")
+    if code in _NO_ROOM:
+        return NoRoom(f"Orthanc has no room for results: {words}")
+    return OSError(f"Orthanc could not answer {uri}: {words}")
 
 
 class OrthancApi:
@@ -147,7 +169,7 @@ class OrthancApi:
         """Store a DICOM file and give its Orthanc id; what Orthanc keeps afterwards is this very file.
 
         Where Orthanc already holds an instance of these identifiers but of other content, that one is
-        deleted and the file stored anew. Raises OSError with Orthanc's reason where it refuses.
+        deleted and the file stored anew. Raises NoRoom, and OSError with Orthanc's reason where it refuses.
         """
         status, instance = self._post(dicom)
         if status == "AlreadyStored" and self._get(f"/instances/{instance}/file") != dicom:
@@ -260,6 +282,8 @@ class OrthancApi:
     def _post(self, dicom: bytes) -> tuple[str, str]:
         try:
             answer = json.loads(self._transport.post("/instances", dicom))
+        except NoRoom:
+            raise
         except (NotHeld, OSError) as error:
             raise OSError(f"Orthanc did not store a result: {error}") from error
         status = str(answer["Status"])

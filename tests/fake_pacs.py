@@ -19,6 +19,7 @@ import re
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -26,9 +27,9 @@ import pydicom
 if TYPE_CHECKING:
     from plugin.pacs import Pacs
 
-INEXISTENT_ITEM = 24
 UNKNOWN_RESOURCE = 17
-FULL_STORAGE = 26
+FULL_STORAGE = 19
+BAD_FILE_FORMAT = 15
 
 _LEVELS = ("patients", "studies", "series", "instances")
 _NAMES = {"patients": "Patient", "studies": "Study", "series": "Series", "instances": "Instance"}
@@ -67,7 +68,6 @@ class FakeOrthanc(types.ModuleType):
     """The module ``orthanc`` as Orthanc gives it to Python, over memory. See the module's docstring."""
 
     OrthancException = OrthancException
-    ErrorCode = types.SimpleNamespace(UNKNOWN_RESOURCE=UNKNOWN_RESOURCE, INEXISTENT_ITEM=INEXISTENT_ITEM)
     MetricsType = types.SimpleNamespace(DEFAULT=0)
 
     def __init__(self) -> None:
@@ -75,6 +75,8 @@ class FakeOrthanc(types.ModuleType):
         self.overwrite_instances = False
         self.has_labels = False
         """Whether it is an Orthanc from 1.12.0 on."""
+        self.storage = Path(__file__).parent
+        """The folder whose disk has to have room."""
         self.metrics: dict[str, float] = {}
         self.calls: list[str] = []
         """Every call so far, as ``METHOD uri``."""
@@ -92,7 +94,7 @@ class FakeOrthanc(types.ModuleType):
         """The plugin's own adapter, talking to this Orthanc."""
         from plugin.pacs import Pacs
 
-        return Pacs(series_metadata=4207, max_instance_mb=1024)
+        return Pacs(series_metadata=4207, max_instance_mb=1024, storage=self.storage)
 
     def before(self, method: str, pattern: str, act: Callable[[], Any], *, nth: int = 1) -> None:
         """Do something before the nth call from now on whose uri matches a pattern (whole, a regex).
@@ -102,7 +104,7 @@ class FakeOrthanc(types.ModuleType):
         self._hooks.append(_Hook(method, pattern, act, nth))
 
     @staticmethod
-    def refuse(code: int = FULL_STORAGE, words: str = "The file storage is full") -> None:
+    def refuse(code: int = BAD_FILE_FORMAT, words: str = "Bad file format") -> None:
         """Raise what a refused call raises; for :meth:`before`."""
         raise OrthancException(code, words)
 

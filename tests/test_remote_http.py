@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import socketserver
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from demo.server import ORTHANC
-from plugin.domain.errors import NotHeld, TooLarge
+from plugin.domain.errors import NoRoom, NotHeld, TooLarge
 from plugin.domain.kinds import State
 from plugin.domain.outcome import Outcome
 from plugin.engine_settings import OrthancAccess
@@ -170,3 +172,60 @@ def test_a_restart_is_waited_for(server: Pacs, url: str, certificate: Path) -> N
     finally:
         starter.join()
     assert remote.read_instance(instance) == file
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
+    """A server that answers every request with the first of these, a status and a body; its URL."""
+    answers: list[tuple[int, bytes]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", answers
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        # As Orthanc 1.10.1 answers: a full tmpfs, a full ext4, a full disk of the index, MaximumStorageSize.
+        (500, {"OrthancError": "Cannot write to file", "OrthancStatus": 14}),
+        (
+            500,
+            {
+                "Details": "Error while accessing the filesystem: /var/lib/orthanc/db/5d",
+                "OrthancError": "Internal error",
+                "OrthancStatus": -1,
+            },
+        ),
+        (500, {"OrthancError": "SQLite: Cannot run a cached statement", "OrthancStatus": 1009}),
+        (500, {"OrthancError": "The file storage is full", "OrthancStatus": 19}),
+        # As its source has it from 1.11.2 on, with MaximumStorageMode "Reject"; without HttpDescribeErrors.
+        (507, None),
+    ],
+)
+def test_an_orthanc_without_room_is_known_by_its_answer(
+    answering: tuple[str, list[tuple[int, bytes]]], status: int, told: dict[str, object] | None
+) -> None:
+    url, answers = answering
+    remote = _remote(url, Path(), CaFile="")
+    answers.append((status, b"" if told is None else json.dumps(told).encode()))
+    with pytest.raises(NoRoom, match=str(told["OrthancError"]) if told else "507"):
+        remote.store(b"a file")
+    answers[0] = (400, b'{"OrthancError": "Bad file format", "OrthancStatus": 15}')
+    with pytest.raises(OSError, match="Bad file format") as refused:
+        remote.store(b"a file")
+    assert not isinstance(refused.value, NoRoom)

@@ -21,7 +21,7 @@ from plugin.settings import read_settings
 from plugin.web.access import Guard
 from plugin.web.routes import HttpRequest, respond
 from plugin.web.users import Users
-from tests.fake_pacs import FakeOrthanc
+from tests.fake_pacs import FULL_STORAGE, FakeOrthanc
 from tests.test_web_routes import NOTHING, ONLY_XRAY
 from tests.test_web_worklist import OUTCOME, entered
 
@@ -192,6 +192,9 @@ def test_a_series_without_a_report_takes_no_word(room: Room) -> None:
 def test_where_orthanc_refuses_nothing_is_kept(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     room.fake.before("POST", "/instances", room.fake.refuse)
     assert room.post(room.word())[0] == 500
+    room.fake.before("POST", "/instances", lambda: room.fake.refuse(FULL_STORAGE, "The file storage is full"))
+    status, answer = room.post(room.word())
+    assert (status, "no room" in answer["error"]) == (507, True)
     assert room.get()["reviews"] == []
 
 

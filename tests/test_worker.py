@@ -16,11 +16,13 @@ import sqlalchemy as sa
 from pydicom.dataset import FileDataset
 
 from plugin.models.lineup import Lineup
+from plugin.queue import job
 from plugin.queue.ledger import Entry, LastTry, Ledger, State
+from plugin.queue.reader import Reader
 from plugin.queue.worker import Worker
 from plugin.settings import SECTION, Settings, read_settings
 from tests.dicom_factory import as_file, xray_dataset
-from tests.fake_pacs import FakeOrthanc
+from tests.fake_pacs import FULL_STORAGE, FakeOrthanc
 
 
 @pytest.fixture
@@ -156,8 +158,122 @@ def test_a_failure_that_cannot_be_written_is_kept(
     work(Attempts=1)
     entry = _settled(ledger, series)
     assert entry.state is State.FAILED
-    assert "storage is full" in str(entry.error)
+    assert "Bad file format" in str(entry.error)
     assert left() == 0
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for room in Orthanc looks again soon."""
+    monkeypatch.setattr(job, "_SHORTEST_PAUSE", 0.05)
+    monkeypatch.setattr(job, "_LONGEST_PAUSE", 0.1)
+
+
+def _no_room(
+    fake: FakeOrthanc, code: int, method: str = "POST", uri: str = "/instances"
+) -> Callable[[], None]:
+    """Let Orthanc have no room; a call gives it room again."""
+    full = [True]
+
+    def refuse() -> None:
+        if full[0]:
+            fake.before(method, uri, refuse)
+            fake.refuse(code, "no room")
+
+    fake.before(method, uri, refuse)
+    return lambda: full.__setitem__(0, False)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("code", [14, FULL_STORAGE, 1009, 1010])
+def test_an_orthanc_without_room_only_holds_the_reading_up(
+    fake: FakeOrthanc, ledger: Ledger, work: Callable[..., Worker], code: int
+) -> None:
+    series = _owed(fake, ledger)
+    give_room = _no_room(fake, code)
+    worker = work(Attempts=1)
+    until(lambda: worker.trouble, "the trouble is told")
+    assert worker.trouble == "Orthanc has no room for results: no room; it is tried again until it has"
+    until(lambda: _reads(fake) > 3, "it is tried again")
+    assert _entry(ledger, series).state is State.RUNNING
+    give_room()
+    entry = _settled(ledger, series)
+    assert (entry.state, entry.attempts, entry.error) == (State.REJECTED, 1, None)
+    assert len(fake.instances(Modality="SR")) == 1
+    assert worker.trouble is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_outcome_that_cannot_be_kept_for_want_of_room_is_kept_later(
+    fake: FakeOrthanc, ledger: Ledger, work: Callable[..., Worker]
+) -> None:
+    series = _owed(fake, ledger)
+    give_room = _no_room(fake, 1009, "PUT", ".*/metadata/4207")
+    worker = work(Attempts=1)
+    until(lambda: worker.trouble, "the trouble is told")
+    give_room()
+    assert _settled(ledger, series).attempts == 1
+    assert fake.metadata(series)["4207"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stop_does_not_wait_for_room(
+    fake: FakeOrthanc, ledger: Ledger, work: Callable[..., Worker]
+) -> None:
+    series = _owed(fake, ledger)
+    give_room = _no_room(fake, FULL_STORAGE)
+    worker = work()
+    until(lambda: worker.trouble, "the trouble is told")
+    before = time.monotonic()
+    assert worker.stop(10)
+    assert time.monotonic() - before < 2
+    entry = _entry(ledger, series)
+    assert (entry.state, entry.attempts) == (State.WAITING, 0)
+    give_room()
+    work()
+    assert _settled(ledger, series).attempts == 1
+
+
+def test_a_time_limit_that_strikes_while_orthanc_has_no_room_costs_no_attempt(
+    fake: FakeOrthanc, ledger: Ledger
+) -> None:
+    """As Celery's does: by an exception in the thread that waits."""
+
+    class Limited(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise TimeoutError(timeout)
+
+    series = _owed(fake, ledger)
+    _no_room(fake, FULL_STORAGE)
+    entry = ledger.claim()
+    assert entry is not None
+    Reader(fake.pacs, ledger, Lineup(), _settings(), stopping=Limited()).read(entry)
+    assert (_entry(ledger, series).state, _entry(ledger, series).attempts) == (State.WAITING, 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_stored_on_a_disk_that_is_almost_full(
+    fake: FakeOrthanc, ledger: Ledger, small_disk: Path, work: Callable[..., Worker]
+) -> None:
+    """Orthanc 1.10.1 ends where it cannot make a folder: it is not asked."""
+    fake.storage = small_disk
+    series = _owed(fake, ledger)
+    worker = work(Attempts=1)
+    until(lambda: worker.trouble, "the trouble is told")
+    assert f"the disk of {small_disk} is full" in str(worker.trouble)
+    assert _reads(fake) == 0
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert _settled(ledger, series).state is State.REJECTED
+    assert _reads(fake) == 1
+
+
+def test_another_plugin_s_storage_has_no_folder_to_look_at(
+    fake: FakeOrthanc, ledger: Ledger, work: Callable[..., Worker], tmp_path: Path
+) -> None:
+    fake.storage = tmp_path / "nowhere"
+    series = _owed(fake, ledger)
+    work()
+    assert _settled(ledger, series).state is State.REJECTED
 
 
 def test_a_series_taken_by_a_claim_whose_answer_was_lost_is_read(

@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def run(setup: Setup) -> Chapter:
     """Fill the disk ``setup.rounds`` times, each case in its turn."""
     chapter = Chapter()
     if os.geteuid() != 0:
-        chapter.skipped = "only root can mount a tmpfs to fill up"
+        chapter.skipped = "only root can mount a small disk to fill up"
         return chapter
     rng = random.Random(f"disk {setup.seed}")
     for round_ in range(setup.rounds):
@@ -47,7 +47,7 @@ def run(setup: Setup) -> Chapter:
 def _one(setup: Setup, round_: int, case: str, stage: str, chapter: Chapter) -> bool:
     """One full disk. Whether the stage was seen in which it had to fill."""
     folder = setup.folder / f"disk-{round_}"
-    with _tmpfs(folder / "small") as small:
+    with small_disk(folder / "small") as small:
         server = _server(setup, f"pacs-{round_}", case, small)
         postman = Postman(server.dicom_port)
         seen = False
@@ -58,7 +58,7 @@ def _one(setup: Setup, round_: int, case: str, stage: str, chapter: Chapter) -> 
             postman.hand([setup.factory.make(first, "ct"), setup.factory.make(first + 1, "xray")])
             postman.finish(seconds=60)
             seen = wait_for_stage(server, stage, seconds=_PATIENCE_SECONDS)
-            filler = _fill(small)
+            filler = fill(small)
             time.sleep(_FULL_SECONDS)
             filler.unlink()
             sent = [series.sent(postman.acknowledged) for series in postman.handed]
@@ -87,17 +87,42 @@ def _ledger(server: OrthancServer, case: str, small: Path) -> Path:
 
 
 @contextmanager
-def _tmpfs(folder: Path) -> Iterator[Path]:
-    """A small file system in memory, gone at the end with all that is on it."""
+def small_disk(folder: Path, kind: str | None = None) -> Iterator[Path]:
+    """A small file system, gone at the end with all that is on it.
+
+    ``kind``: ``ext4``, on which a folder takes space as on a server's disk, or ``tmpfs``, which is in memory
+    and needs no loop device; by default the first of them that can be had. Raises OSError where none can.
+    """
     folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", folder], check=True)
+    image = folder.with_name(f"{folder.name}.ext4")
+    make: dict[str, list[list[str | Path]]] = {
+        "ext4": [
+            ["truncate", "-s", f"{SIZE_MIB}M", image],
+            ["mkfs.ext4", "-q", "-F", "-m", "0", image],
+            ["mount", "-o", "loop", image, folder],
+        ],
+        "tmpfs": [["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", folder]],
+    }
+    if not any(_succeed(make[name]) for name in ([kind] if kind else make)):
+        raise OSError("no small file system can be mounted here")
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "-l", folder], check=True)
+        image.unlink(missing_ok=True)
 
 
-def _fill(folder: Path) -> Path:
+def _succeed(commands: Sequence[Sequence[str | Path]]) -> bool:
+    """Run commands until one fails; whether none did."""
+    try:
+        for command in commands:
+            subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+def fill(folder: Path) -> Path:
     """A file that takes all the space there is."""
     filler = folder / "filler"
     block = bytes(1 << 20)

@@ -15,6 +15,10 @@ class NotHeld(Exception):
     """What Orthanc does not hold (any more)."""
 
 
+class NoRoom(OSError):
+    """Orthanc cannot keep anything now: a disk of its is full, or it has reached a limit of its own."""
+
+
 class NoCandidate(Exception):
     """A series that the plugin does not read, with the reason."""
 

@@ -21,13 +21,18 @@ from plugin.settings import Settings
 class Stages:
     """The stage a reading is in, how far it is, and the seconds that each stage took.
 
-    ``report(stage, progress)`` is called at every change, progress from 0 to 1; it may raise to stop the
-    reading.
+    ``report(stage, progress)`` is called at every change, progress from 0 to 1; ``wait(why, seconds)`` waits
+    for what is not the reading's fault. Either may raise to stop the reading.
     """
 
-    def __init__(self, report: Callable[[str, float], None]) -> None:
+    def __init__(
+        self,
+        report: Callable[[str, float], None],
+        wait: Callable[[str, float], None] = lambda _why, seconds: time.sleep(seconds),
+    ) -> None:
         """Start the clock."""
         self.timings: dict[str, float] = {}
+        self.wait = wait
         self._report = report
         self._stage = ""
         self._since = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -34,13 +35,17 @@ class Filing:
         self._delete_orphans = settings.source_deleted == "delete"
 
     def store(
-        self, results: Mapping[str, Dataset], progress: Callable[[float], None]
+        self,
+        results: Mapping[str, Dataset],
+        progress: Callable[[float], None],
+        patiently: Callable[[Callable[[], str]], str],
     ) -> dict[ResultKind, str]:
-        """Store every result: Orthanc's ids by kind. Raises OSError where Orthanc refuses one."""
+        """Store every result, ``patiently``: Orthanc's ids by kind. Raises OSError where one is refused."""
         outputs = {}
         for done, (kind, result) in enumerate(results.items()):
             progress(done / len(results))
-            outputs[ResultKind(kind)] = self._pacs.store(as_file(result))
+            file = as_file(result)
+            outputs[ResultKind(kind)] = patiently(functools.partial(self._pacs.store, file))
         return outputs
 
     def supersede(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from plugin import pipelines
 from plugin.domain.assessment import Assessment
-from plugin.domain.errors import NoCandidate, NotHeld, SourceChanged
+from plugin.domain.errors import NoCandidate, NoRoom, NotHeld, SourceChanged
 from plugin.domain.kinds import Modality, ResultKind, State
 from plugin.domain.outcome import Outcome, kept_findings, kept_verdict, outcome_of
 from plugin.domain.pacs import Pacs, SeriesRecord
@@ -26,6 +28,11 @@ from plugin.results.summary import Earlier
 from plugin.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+"""Seconds between two tries to keep something in an Orthanc that has no room."""
 
 
 class Job:
@@ -96,7 +103,9 @@ class Job:
         self._stages.enter("store")
         outputs = self._store(entry, record, read)
         self._ledger.check(entry)
-        superseded = self._filing.supersede(record, _earlier(entry, known), outputs.values())
+        superseded = self._patiently(
+            lambda: self._filing.supersede(record, _earlier(entry, known), outputs.values())
+        )
         self._stages.end()
         outcome = Outcome(
             state=State.DONE if read.verdict.accepted else State.REJECTED,
@@ -116,7 +125,7 @@ class Job:
             superseded=superseded,
         )
         self._ledger.check(entry)
-        self._pacs.keep_outcome(entry.series, outcome)
+        self._patiently(lambda: self._pacs.keep_outcome(entry.series, outcome))
         self._settle(entry, outcome)
         log.info("series %s: %s", entry.series, outcome.state)
 
@@ -189,9 +198,21 @@ class Job:
             self._ledger.check(entry)
             self._stages.progress(progress)
 
-        outputs = self._filing.store(read.results, next_one)
+        outputs = self._filing.store(read.results, next_one, self._patiently)
         self._check_unchanged(record)
         return outputs
+
+    def _patiently(self, write: Callable[[], _T]) -> _T:
+        """What a write to Orthanc gives, tried again as long as Orthanc has no room for it."""
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                return write()
+            except NoRoom as error:
+                if pause == _SHORTEST_PAUSE:
+                    log.error("%s; it is tried again until it has", error)
+                self._stages.wait(f"{error}; it is tried again until it has", pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _check_unchanged(self, record: SeriesRecord) -> None:
         """Raise NotHeld where a series is gone, SourceChanged where it has other instances than before."""

@@ -60,9 +60,15 @@ class Reader:
 
     @property
     def running(self) -> list[dict[str, Any]]:
-        """What is being read now: series, stage, progress 0 to 1."""
+        """What is being read now: series, stage, progress 0 to 1; the trouble, while it waits."""
         current = self._running
         return [] if current is None else [dict(current)]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the reading cannot go on, while it waits for that."""
+        current = self._running
+        return None if current is None else current.get("trouble")
 
     def read(self, entry: Entry) -> None:
         """Read one series and write down how it ended. Raises what the ledger raises at a stop."""
@@ -78,14 +84,25 @@ class Reader:
     def _read(self, entry: Entry, heartbeat: Heartbeat) -> None:
         series = entry.series
 
-        def report(stage: str, progress: float) -> None:
+        def go_on() -> None:
             if self._stopping.is_set():
                 raise Stopped
             if heartbeat.lost:
                 raise LostClaim("its lease had expired")
+
+        def report(stage: str, progress: float) -> None:
+            go_on()
             self._running = {"series": series, "stage": stage, "progress": round(progress, 3)}
 
-        stages = Stages(report)
+        def wait(why: str, seconds: float) -> None:
+            self._running = {**(self._running or {}), "trouble": why}
+            try:
+                self._stopping.wait(seconds)
+            except Exception as error:  # a worker's time limit, which is no fault of the series
+                raise Stopped from error
+            go_on()
+
+        stages = Stages(report, wait)
         try:
             if not self._may_be_read(entry, stages):
                 return

@@ -40,10 +40,10 @@ class Worker:
 
     @property
     def trouble(self) -> str | None:
-        """Why the ledger cannot be used, while the worker waits for it."""
+        """Why the ledger cannot be written, or Orthanc keep results, while the worker waits for it."""
         trouble = self._ledger.trouble
         if trouble is None:
-            return None
+            return self._reader.trouble
         return f"the ledger cannot be written: {trouble}; it is tried again until it can"
 
     @property

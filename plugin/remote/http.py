@@ -11,7 +11,7 @@ import urllib3
 
 from plugin.domain.errors import NotHeld
 from plugin.engine_settings import OrthancAccess
-from plugin.orthanc_api import OrthancApi
+from plugin.orthanc_api import FULL_STORAGE, OrthancApi, refusal
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_PAUSE = 10.0
@@ -21,6 +21,13 @@ _RETRIES = 8
 
 Every request of the plugin may be sent twice: it stores, keeps or deletes the same a second time.
 """
+
+
+_FULL = 507
+"""Insufficient Storage (RFC 4918 Section 11.5): Orthanc from 1.11.2 on has reached a limit of its own."""
+
+_NO_FOLDER = "Error while accessing the filesystem"
+"""What Orthanc says where it cannot make a folder for a file, such as on a full disk."""
 
 
 class Http:
@@ -78,7 +85,7 @@ class Http:
         if answer.status in (401, 403):
             raise OSError(f"Orthanc refuses this worker's user (ChestAI.Orthanc): {answer.status} for {uri}")
         if answer.status != 200:
-            raise OSError(f"Orthanc could not answer {uri}: {answer.status} {_details(answer.data)}")
+            raise _refusal(uri, answer.status, answer.data)
         return answer.data
 
 
@@ -120,10 +127,19 @@ def _reason(error: urllib3.exceptions.HTTPError) -> str:
     return str(getattr(error, "reason", None) or error)
 
 
-def _details(body: bytes) -> str:
-    """Orthanc's own words for a refusal."""
+def _refusal(uri: str, status: int, body: bytes) -> Exception:
+    """What to raise for an answer other than 200."""
+    told = _details(body)
+    words = ": ".join(str(told[key]) for key in ("OrthancError", "Details") if told.get(key))
+    full = status == _FULL or _NO_FOLDER in words
+    code = FULL_STORAGE if full else told.get("OrthancStatus")
+    return refusal(uri, code, f"{status} {words or told.get('Message', '')}".strip())
+
+
+def _details(body: bytes) -> dict[str, Any]:
+    """What Orthanc tells of a refusal, where it does (HttpDescribeErrors)."""
     try:
         told = json.loads(body)
-        return str(told.get("OrthancError") or told.get("Message") or "")
-    except (ValueError, AttributeError):
-        return ""
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

@@ -69,8 +69,9 @@ class Publisher:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is published."""
-        return self._ledger_trouble or self._broker_trouble
+        """Why nothing is published, or a worker cannot go on."""
+        held_up = (member.running.get("trouble") for member in self._alive() if member.running)
+        return self._ledger_trouble or self._broker_trouble or next(filter(None, held_up), None)
 
     @property
     def keeps(self) -> bool:

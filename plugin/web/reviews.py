@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from plugin.domain.assessment import Decision
-from plugin.domain.errors import NotHeld
+from plugin.domain.errors import NoRoom, NotHeld
 from plugin.queue.assessing import NotAssessable
 from plugin.results.sr.assessment import Observer
 from plugin.service import Service
@@ -55,6 +55,8 @@ def review(service: Service, request: HttpRequest, name: str) -> Any:
         raise HttpError(404, str(error)) from error
     except NotAssessable as error:
         raise HttpError(409, str(error)) from error
+    except NoRoom as error:
+        raise HttpError(507, str(error)) from error
     log.info("series %s: reviewed (%s)", name, posted.decision)
     return series(service, request, name)
 
