@@ -34,6 +34,7 @@ class Stages:
         self.timings: dict[str, float] = {}
         self.wait = wait
         self._report = report
+        self._told = ("", 0.0)
         self._stage = ""
         self._since = time.monotonic()
 
@@ -41,11 +42,16 @@ class Stages:
         """End the stage before and begin another."""
         self.end()
         self._stage = stage
-        self._report(stage, 0.0)
+        self.progress(0.0)
 
     def progress(self, share: float) -> None:
         """Say how much of the stage is done, 0 to 1."""
-        self._report(self._stage, share)
+        self._told = (self._stage, share)
+        self._report(*self._told)
+
+    def go_on(self) -> None:
+        """Say the same again: nothing is waited for any more."""
+        self._report(*self._told)
 
     def end(self) -> None:
         """End the stage before."""

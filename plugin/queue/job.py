@@ -207,12 +207,18 @@ class Job:
         pause = _SHORTEST_PAUSE
         while True:
             try:
-                return write()
+                result = write()
+                break
             except NoRoom as error:
+                why = f"{error}; it is tried again until it has"
                 if pause == _SHORTEST_PAUSE:
-                    log.error("%s; it is tried again until it has", error)
-                self._stages.wait(f"{error}; it is tried again until it has", pause)
+                    log.error("%s", why)
+                self._stages.wait(why, pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+        if pause != _SHORTEST_PAUSE:
+            log.warning("Orthanc has room again")
+            self._stages.go_on()
+        return result
 
     def _check_unchanged(self, record: SeriesRecord) -> None:
         """Raise NotHeld where a series is gone, SourceChanged where it has other instances than before."""
