@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ import sqlalchemy as sa
 from demo.fleet.postgres import PostgresServer
 from plugin.queue.database import Unavailable
 from plugin.queue.exclusive import Occupied
-from plugin.queue.ledger import Ledger
+from plugin.queue.ledger import Ledger, State
 from tests.conftest import ROOT
+
+SERIES = "11111111-22222222-33333333-44444444-55555555"
 
 HOLD = """
 import sys, time
@@ -140,3 +143,28 @@ def test_postgresql_notices_a_machine_that_has_lost_its_power(postgres: Postgres
     assert session.exec_driver_sql("SHOW tcp_keepalives_idle").scalar() == "15"
     assert session.exec_driver_sql("SHOW tcp_keepalives_count").scalar() == "3"
     ledger.close()
+
+
+def test_who_is_alone_counts_again_only_after_something_was_written(url: str) -> None:
+    ledger = Ledger(url, owner="one", alone=True)
+    asked: list[str] = []
+    sa.event.listen(ledger._engine, "before_cursor_execute", lambda *event: asked.append(event[2]))
+    ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    assert ledger.counts()[State.WAITING] == 1
+    asked.clear()
+    assert ledger.counts()[State.WAITING] == 1
+    assert asked == []
+    insisting = ledger.insisting(threading.Event())
+    assert insisting.claim() is not None
+    assert ledger.counts() == insisting.counts()
+    assert ledger.counts()[State.RUNNING] == 1
+    ledger.close()
+
+
+def test_who_shares_a_ledger_counts_what_others_write(url: str) -> None:
+    first, second = (Ledger(url, owner="hospital", holder=name) for name in ("first", "second"))
+    assert first.counts()[State.WAITING] == 0
+    second.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
+    assert first.counts()[State.WAITING] == 1
+    for ledger in (first, second):
+        ledger.close()

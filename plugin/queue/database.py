@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
@@ -60,6 +61,13 @@ def writes(method: Callable[Concatenate[Any, Connection, _P], _T]) -> Callable[C
     return run
 
 
+@dataclass
+class _Writes:
+    """``last`` stands for the last transaction of this process that may have written."""
+
+    last: object = field(default_factory=object)
+
+
 class Database:
     """One database at today's schema. Safe from several threads."""
 
@@ -78,6 +86,7 @@ class Database:
         self.trouble: str | None = None
         """Why a transaction that is being tried again and again does not succeed."""
         self._stopping: threading.Event | None = None
+        self._writes = _Writes()
         try:
             self._engine = _engine(url)
         except (sa.exc.ArgumentError, ImportError) as error:
@@ -107,6 +116,11 @@ class Database:
         if self._exclusive is not None:
             self._exclusive.release()
 
+    @property
+    def version(self) -> object | None:
+        """Another object after whatever is written; None where other processes may write as well."""
+        return None if self._exclusive is None else self._writes.last
+
     def insisting(self, stopping: threading.Event) -> Self:
         """The same database, whose every call tries again until it succeeds or ``stopping`` is set.
 
@@ -121,10 +135,7 @@ class Database:
         began, pause = time.monotonic(), 0.1
         while True:
             try:
-                if writes:
-                    self._hold()
-                with engine.begin() as connection:
-                    result = work(connection)
+                result = self._write(engine, work) if writes else self._read(engine, work)
             except Unavailable as error:
                 if self._stopping is None or self._stopping.is_set():
                     raise
@@ -138,6 +149,18 @@ class Database:
                 log.warning("the ledger can be used again after %.0f s", time.monotonic() - began)
                 self.trouble = None
             return result
+
+    @staticmethod
+    def _read(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+        with engine.begin() as connection:
+            return work(connection)
+
+    def _write(self, engine: Engine, work: Callable[[Connection], _T]) -> _T:
+        self._hold()
+        try:
+            return self._read(engine, work)
+        finally:  # a commit that is answered by an error may have arrived
+            self._writes.last = object()
 
     def _hold(self) -> None:
         if self._exclusive is not None:

@@ -132,6 +132,8 @@ class Intake:
         return low
 
     def _account(self, changes: Sequence[Change], last: int) -> None:
+        if not changes and last == self._ledger.position():
+            return  # else a ledger at rest would be written to at every look
         due: dict[str, float | None] = {}
         page = _Page(self._pacs)
         for change in changes:

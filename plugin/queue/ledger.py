@@ -33,6 +33,9 @@ class Ledger(Fleet):
     whether a commit that was answered by an error has arrived.
     """
 
+    _counted: tuple[object | None, dict[State, int]] | None = None
+    """What was counted last, and at which version."""
+
     @reads
     def position(self, connection: Connection) -> int | None:
         """The last position in Orthanc's changes that has been accounted for; None at the first start."""
@@ -252,9 +255,19 @@ class Ledger(Fleet):
         query = sa.select(SERIES.c.series).where(rows.RECEIVED, SERIES.c.updated_at < before)
         return list(connection.scalars(query))
 
+    def counts(self) -> dict[State, int]:
+        """How many series are in each state.
+
+        Counting takes longer the more series there are, and is asked for all the time: it is done again only
+        after something was written.
+        """
+        version, known = self.version, self._counted
+        if known is None or version is None or known[0] is not version:
+            known = self._counted = (version, self._count())
+        return dict(known[1])
+
     @reads
-    def counts(self, connection: Connection) -> dict[State, int]:
-        """How many series are in each state."""
+    def _count(self, connection: Connection) -> dict[State, int]:
         query = sa.select(SERIES.c.state, sa.func.count()).group_by(SERIES.c.state)
         found = {State(state): int(count) for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in State}
