@@ -12,7 +12,8 @@ from typing import Any
 import orthanc
 
 from plugin.domain.errors import NoRoom
-from plugin.orthanc_api import OrthancApi, refusal
+from plugin.orthanc_api import OrthancApi
+from plugin.transport import refusal
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ _IDENTITY_PROPERTY = 4207
 
 
 class Sdk:
-    """Requests that never leave Orthanc's process (:class:`plugin.orthanc_api.Transport`)."""
+    """Requests that never leave Orthanc's process (:class:`plugin.transport.Transport`)."""
 
     def get(self, uri: str) -> bytes:
         """GET."""

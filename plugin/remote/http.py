@@ -11,7 +11,8 @@ import urllib3
 
 from plugin.domain.errors import NotHeld
 from plugin.engine_settings import OrthancAccess
-from plugin.orthanc_api import FULL_STORAGE, OrthancApi, refusal
+from plugin.orthanc_api import OrthancApi
+from plugin.transport import FULL_STORAGE, refusal
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_PAUSE = 10.0
@@ -31,7 +32,7 @@ _NO_FOLDER = "Error while accessing the filesystem"
 
 
 class Http:
-    """Requests over HTTP or HTTPS (:class:`plugin.orthanc_api.Transport`). Safe from several threads."""
+    """Requests over HTTP or HTTPS (:class:`plugin.transport.Transport`). Safe from several threads."""
 
     def __init__(self, access: OrthancAccess) -> None:
         """``access``: where Orthanc is, as whom to ask, and whose certificates to trust.
