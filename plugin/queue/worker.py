@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,26 +11,26 @@ from plugin.domain.pacs import Pacs
 from plugin.models.lineup import Lineup
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.ledger import Ledger
+from plugin.queue.loop import Loop
 from plugin.queue.reader import Reader, step_back
 from plugin.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-class Worker:
+class Worker(Loop):
     """One thread that reads series, one at a time; the only one that claims in its ledger's holder's name.
 
-    A write to the ledger that fails is repeated until it succeeds or Orthanc stops.
+    A write to the ledger that fails is repeated until it succeeds or Orthanc stops. A stop ends the reading
+    at its next step; what was begun is given back.
     """
 
     def __init__(self, pacs: Pacs, ledger: Ledger, lineup: Lineup, settings: Settings) -> None:
         """Nothing runs before :meth:`start`."""
+        super().__init__("chest-ai-worker")
         self._settings = settings
-        self._wake = threading.Event()
-        self._stop = threading.Event()
         self._ledger = ledger.insisting(self._stop)
         self._reader = Reader(pacs, self._ledger, lineup, settings, stopping=self._stop)
-        self._thread = threading.Thread(target=self._work, name="chest-ai-worker", daemon=True)
 
     @property
     def running(self) -> list[dict[str, Any]]:
@@ -63,41 +62,25 @@ class Worker:
         """Read with other models from the next series on."""
         self._reader.use(lineup)
 
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look into the ledger now."""
-        self._wake.set()
-
-    def stop(self, seconds: float) -> bool:
-        """Stop the reading at its next step; whether it did within so long. What was begun is given back."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-        return not self._thread.is_alive()
-
     def _work(self) -> None:
         step_back(self._settings.niceness)
-        while not self._stop.is_set():
-            due = None
-            try:
-                for series in self._ledger.take_back():
-                    log.warning("series %s was claimed but is not being read: it will be read again", series)
-                for series in self._ledger.expire():
-                    log.warning("series %s: its reader is silent: it will be read again", series)
-                entry = self._ledger.claim()
-                if entry is not None:
-                    self._reader.read(entry)
-                    continue
-                due = self._ledger.next_due()
-            except Exception as error:  # the worker must outlive anything
-                if self._stop.is_set() and isinstance(error, Unavailable):
-                    log.warning("the ledger cannot be used while Orthanc stops: %s", reason(error))
-                    return
-                log.exception("the ledger cannot be used; trying again")
-            wait = 5.0 if due is None else min(5.0, max(0.05, due - time.time()))
-            self._wake.wait(wait)
-            self._wake.clear()
+        super()._work()
+
+    def _step(self) -> float:
+        due = None
+        try:
+            for series in self._ledger.take_back():
+                log.warning("series %s was claimed but is not being read: it will be read again", series)
+            for series in self._ledger.expire():
+                log.warning("series %s: its reader is silent: it will be read again", series)
+            entry = self._ledger.claim()
+            if entry is not None:
+                self._reader.read(entry)
+                return 0.0
+            due = self._ledger.next_due()
+        except Exception as error:  # the worker must outlive anything
+            if self._stop.is_set() and isinstance(error, Unavailable):
+                log.warning("the ledger cannot be used while Orthanc stops: %s", reason(error))
+                return 0.0
+            log.exception("the ledger cannot be used; trying again")
+        return 5.0 if due is None else min(5.0, max(0.05, due - time.time()))

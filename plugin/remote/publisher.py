@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from plugin.models.lineup import Lineup
 from plugin.queue.database import Unavailable, reason
 from plugin.queue.fleet import KEEPER, Member
 from plugin.queue.ledger import Entry, Ledger
+from plugin.queue.loop import Loop
 from plugin.remote.broker import BROKER_ERRORS, DEAD_QUEUE, QUEUES, TASK, count_ready, make_app
 from plugin.remote.tls import broker_trouble
 from plugin.settings import Settings
@@ -44,14 +44,13 @@ _URGENT = 9
 """The priority of a series that somebody asked for; quorum queues heed it from RabbitMQ 4.0 on."""
 
 
-class Publisher:
+class Publisher(Loop):
     """One thread that publishes what the ledger says is due, as long as this Orthanc is its keeper."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         """Nothing runs before :meth:`start`."""
+        super().__init__("chest-ai-publisher")
         self._settings = settings
-        self._wake = threading.Event()
-        self._stop = threading.Event()
         self._ledger = ledger
         self._app = make_app(settings.celery)
         self._connection: Connection | None = None
@@ -60,7 +59,6 @@ class Publisher:
         self._keeps = False
         self._broker_trouble: str | None = None
         self._ledger_trouble: str | None = None
-        self._thread = threading.Thread(target=self._work, name="chest-ai-publisher", daemon=True)
 
     @property
     def running(self) -> list[dict[str, Any]]:
@@ -113,37 +111,22 @@ class Publisher:
     def use(self, lineup: Lineup) -> None:
         """Nothing: workers read with the models of their own folders."""
 
-    def start(self) -> None:
-        """Begin to publish."""
-        self._thread.start()
-
-    def wake(self) -> None:
-        """Look into the ledger now."""
-        self._wake.set()
-
-    def stop(self, seconds: float) -> bool:
-        """End; whether it did within so long. Another Orthanc over the same ledger takes over at once."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-        return not self._thread.is_alive()
-
     def _work(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._keep()
-                self._ledger_trouble = None
-            except Unavailable as error:
-                self._ledger_trouble = reason(error)
-            except Exception as error:  # the publisher must outlive anything
-                log.exception("nothing can be published; trying again")
-                self._ledger_trouble = str(error)
-            self._wake.wait(min(2.0, self._settings.poll_seconds))
-            self._wake.clear()
+        super()._work()
         self._disconnect()
-        with contextlib.suppress(SQLAlchemyError):
+        with contextlib.suppress(SQLAlchemyError):  # another Orthanc over the same ledger takes over at once
             self._ledger.leave_role(KEEPER)
+
+    def _step(self) -> float:
+        try:
+            self._keep()
+            self._ledger_trouble = None
+        except Unavailable as error:
+            self._ledger_trouble = reason(error)
+        except Exception as error:  # the publisher must outlive anything
+            log.exception("nothing can be published; trying again")
+            self._ledger_trouble = str(error)
+        return min(2.0, self._settings.poll_seconds)
 
     def _keep(self) -> None:
         self._members = self._ledger.workers()
