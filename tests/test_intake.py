@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from pydicom.uid import generate_uid
 
 from plugin.domain.errors import NoCandidate, NotHeld
@@ -194,3 +195,16 @@ def test_a_deletion_of_the_newest_is_no_new_beginning_of_the_changes(
     fake.delete(newest)
     intake.catch_up()
     assert "begin anew" not in caplog.text
+
+
+def test_a_ledger_at_rest_is_not_written_to(fake: FakeOrthanc, ledger: Ledger) -> None:
+    fake.add(_hip())
+    intake = _intake(fake, ledger)
+    intake.catch_up()
+    _read_all(fake, ledger)
+    intake.catch_up()
+    asked: list[str] = []
+    sa.event.listen(ledger._engine, "before_cursor_execute", lambda *event: asked.append(event[2]))
+    intake.catch_up()
+    assert "BEGIN" in asked
+    assert "BEGIN IMMEDIATE" not in asked

@@ -171,3 +171,14 @@ def test_a_silent_worker_s_series_goes_out_again(
     assert [shown["state"] for shown in one.status()["workers"]] == ["silent"]
     assert one.metrics()["ai_workers_ct"] == 0
     assert len(_messages(settings, "ct-jobs")) == 1
+
+
+def test_a_worker_that_orthanc_has_no_room_for_is_told_on_the_status(
+    open_ledger: Callable[[str], Ledger], publish: Callable[..., Any]
+) -> None:
+    keeper, worker = publish(), open_ledger("worker")
+    running = {"series": SERIES, "stage": "store", "progress": 0.0}
+    worker.report([Modality.CT], time.time(), running | {"trouble": "Orthanc has no room for results"})
+    _until(lambda: keeper.trouble == "Orthanc has no room for results", "the trouble is not told", 10)
+    worker.report([Modality.CT], time.time(), running)
+    _until(lambda: keeper.trouble is None, "the trouble goes on", 10)
