@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,9 +24,9 @@ from plugin.queue.intake import Intake
 from plugin.queue.labelling import Labelling
 from plugin.queue.leases import EMBEDDED
 from plugin.queue.ledger import Ledger
+from plugin.queue.lookout import Lookout
 from plugin.queue.opening import open_ledger
 from plugin.queue.reader import step_back
-from plugin.queue.recovery import Recovery
 from plugin.queue.schema import LedgerError
 from plugin.settings import Settings, SettingsError
 
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from plugin.updates.updater import Updater
 
 log = logging.getLogger(__name__)
-
-_DELETIONS = 1000
-"""How many of Orthanc's deletions are accounted for together."""
 
 _STOP_SECONDS = 15.0
 
@@ -69,7 +64,7 @@ class Service:
         self._ledger_url = ledger_url
         self._stable_age = stable_age
         self._holder = EMBEDDED if settings.engine == "embedded" else name
-        self._recovery: Recovery | None = None
+        self._lookout: Lookout | None = None
         self._engine: Engine | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -77,8 +72,6 @@ class Service:
         self._starting = threading.Lock()
         self._disabled: str | None = None
         self._awaited = "the models are being loaded"
-        self._trouble: str | None = None
-        self._caught_up = False
         self._thread = threading.Thread(target=self._run, name="chest-ai-intake", daemon=True)
 
     def start(self) -> None:
@@ -180,8 +173,8 @@ class Service:
             problems.append(self.updates.problem)
         if trouble is not None:
             problems.append(trouble)
-        if self._trouble is not None:
-            problems.append(self._trouble)
+        if self._lookout is not None and self._lookout.trouble is not None:
+            problems.append(self._lookout.trouble)
         return ("degraded", "; ".join(problems)) if problems else ("ready", None)
 
     def _run(self) -> None:
@@ -198,7 +191,8 @@ class Service:
             log.error("disabled: %s", self._disabled)
             return
         while not self._stop.is_set():
-            self._look()
+            if self._lookout is not None and self._lookout.look(self._stop.is_set):
+                continue
             self._wake.wait(self.settings.poll_seconds)
             self._wake.clear()
 
@@ -268,47 +262,11 @@ class Service:
         with self._starting:
             self.ledger, self.intake = ledger, intake
             self.assessing = Assessing(self.pacs, ledger, lambda: self.lineup, self.settings)
-            self._recovery = Recovery(self.pacs, ledger, intake)
             if not self._stop.is_set():
+                self._lookout = Lookout(
+                    self.pacs, ledger, intake, engine, deleted=self._deleted, stable_age=self._stable_age
+                )
                 self._engine = engine
                 engine.start()
                 if self.updates is not None:
                     self.updates.start(self.pacs, ledger)
-
-    def _look(self) -> None:
-        if self.intake is None or self._engine is None or self.ledger is None or self._stop.is_set():
-            return
-        try:
-            while self._deleted:
-                together = list(itertools.islice(self._deleted, _DELETIONS))
-                self.intake.deleted(together)
-                for _ in together:
-                    self._deleted.popleft()  # not before the ledger knows
-            if self._engine.keeps:
-                self._catch_up(self.intake, self.ledger, self._engine)
-            self._tell_metrics(self.ledger, self._engine)
-        except Exception as error:  # the intake must outlive anything, such as a full disk
-            trouble = f"Orthanc's changes cannot be read: {reason(error)}"
-            if trouble != self._trouble:  # else a full disk fills further, with one trace every few seconds
-                log.exception("Orthanc's changes cannot be read; trying again")
-            self._trouble = trouble
-        else:
-            self._trouble = None
-
-    def _catch_up(self, intake: Intake, ledger: Ledger, engine: Engine) -> None:
-        intake.catch_up(self._stop.is_set, engine.wake)
-        if not self._caught_up and not self._stop.is_set():
-            ledger.expect_no_announcement(self._stable_age)
-            self._caught_up = True
-        engine.wake()
-        if self._recovery is not None and self._recovery.step():
-            self._wake.set()
-
-    def _tell_metrics(self, ledger: Ledger, engine: Engine) -> None:
-        for state, count in ledger.counts().items():
-            self.pacs.set_metric(f"ai_series_{state.value}", count)
-        due = ledger.next_due()
-        late = 0.0 if due is None else max(0.0, time.time() - due)
-        self.pacs.set_metric("ai_oldest_waiting_seconds", late)
-        for name, value in engine.metrics().items():
-            self.pacs.set_metric(name, value)
