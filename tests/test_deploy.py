@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from demo.fleet.simulation import Scaling
 from demo.server import ROOT
 from plugin.domain.kinds import Modality
 from plugin.settings import Settings, read_settings
@@ -47,14 +51,34 @@ class _Trigger(_Strict):
     authenticationRef: _Named  # noqa: N815
 
 
+class _Metadata(_Named):
+    namespace: str = ""
+    """What kustomize writes into it."""
+
+
+class _ScaleDown(_Strict):
+    stabilizationWindowSeconds: int  # noqa: N815
+
+
+class _Behavior(_Strict):
+    scaleDown: _ScaleDown  # noqa: N815
+
+
+class _Autoscaler(_Strict):
+    behavior: _Behavior
+
+
+class _Advanced(_Strict):
+    horizontalPodAutoscalerConfig: _Autoscaler  # noqa: N815
+
+
 class _ScaledSpec(_Strict):
     """https://keda.sh/docs/2.17/reference/scaledobject-spec, as far as it is used."""
 
     scaleTargetRef: _Named  # noqa: N815
     minReplicaCount: int  # noqa: N815
     maxReplicaCount: int  # noqa: N815
-    pollingInterval: int  # noqa: N815
-    cooldownPeriod: int  # noqa: N815
+    advanced: _Advanced
     triggers: list[_Trigger]
 
 
@@ -71,14 +95,14 @@ class _AuthenticationSpec(_Strict):
 class _ScaledObject(_Strict):
     apiVersion: str  # noqa: N815
     kind: str
-    metadata: _Named
+    metadata: _Metadata
     spec: _ScaledSpec
 
 
 class _TriggerAuthentication(_Strict):
     apiVersion: str  # noqa: N815
     kind: str
-    metadata: _Named
+    metadata: _Metadata
     spec: _AuthenticationSpec
 
 
@@ -112,13 +136,17 @@ def _secrets() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-@pytest.mark.parametrize("document", _documents(BASE), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}")
-def test_every_manifest_is_valid(document: dict[str, Any]) -> None:
+def _validate(document: dict[str, Any]) -> None:
     if document["kind"] in KEDA:
         assert document["apiVersion"] == "keda.sh/v1alpha1"
         KEDA[document["kind"]].model_validate(document)
     else:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("document", _documents(BASE), ids=lambda d: f"{d['kind']}-{d['metadata']['name']}")
+def test_every_manifest_is_valid(document: dict[str, Any]) -> None:
+    _validate(document)
 
 
 def test_the_validator_finds_what_is_wrong() -> None:
@@ -142,6 +170,77 @@ def test_kustomize_finds_every_file() -> None:
         assert target["metadata"]["namespace"] == base["namespace"]
 
 
+Build = Callable[[Path], dict[tuple[str, str], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def build() -> Build:
+    """Kustomize itself: what it makes of a folder, by kind and name. Skips where it is not installed."""
+    command = ["kustomize", "build"]
+    if shutil.which("kustomize") is None:
+        command = ["kubectl", "kustomize"]
+        told = ""
+        if shutil.which("kubectl") is not None:
+            asked = ["kubectl", "version", "--client", "--output=json"]
+            told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        version = re.search(r'"kustomizeVersion": "v(\d+)', told)
+        if version is None or int(version[1]) < 4:
+            pytest.skip("neither kustomize nor a kubectl with kustomize 4 or later is installed")
+
+    def with_(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+        built = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=True).stdout
+        return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(built)}
+
+    return with_
+
+
+def _pods(built: dict[tuple[str, str], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    sets = {name: one for (kind, name), one in built.items() if kind in ("Deployment", "StatefulSet")}
+    return {name: one["spec"]["template"]["spec"] for name, one in sets.items()}
+
+
+def _images(built: dict[tuple[str, str], dict[str, Any]]) -> dict[str, str]:
+    return {name: pod["containers"][0]["image"] for name, pod in _pods(built).items()}
+
+
+OURS = {"orthanc", "worker-rx", "worker-ct"}
+
+
+@pytest.mark.parametrize("folder", [BASE, GPU], ids=lambda folder: folder.name)
+def test_kustomize_builds_what_is_valid_and_fits_together(build: Build, folder: Path) -> None:
+    built = build(folder)
+    (settings,) = (name for kind, name in built if kind == "ConfigMap")
+    assert settings != "chest-ai", "a change of the settings would restart nothing"
+    for document in built.values():
+        _validate(document)
+        assert document["kind"] == "Namespace" or document["metadata"]["namespace"] == "chest-ai"
+    for name in OURS:
+        pod = _pods(built)[name]
+        assert [v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v] == [settings]
+        assert pod["securityContext"]["runAsNonRoot"]
+    gpus = {name: pod["containers"][0]["resources"]["limits"] for name, pod in _pods(built).items()}
+    wanted = {"worker-ct"} if folder == GPU else set()
+    assert {name for name, limits in gpus.items() if "nvidia.com/gpu" in limits} == wanted
+    expected = {name: f"orthanc-chest-ai:celery{'-gpu' if name in wanted else ''}" for name in OURS}
+    assert {name: image for name, image in _images(built).items() if name in OURS} == expected
+
+
+def test_a_registry_s_name_reaches_every_image_of_the_plugin(build: Build, tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path, dirs_exist_ok=True)
+    for file in tmp_path.glob("*/kustomization.yaml"):
+        read = yaml.safe_load(file.read_text())
+        for image in read["images"]:
+            image["newName"] = "registry.example.org/orthanc-chest-ai"
+        file.write_text(yaml.safe_dump(read))
+    images = _images(build(tmp_path / "gpu"))
+    registry = "registry.example.org/orthanc-chest-ai"
+    assert {name: images[name] for name in OURS} == {
+        "orthanc": f"{registry}:celery",
+        "worker-rx": f"{registry}:celery",
+        "worker-ct": f"{registry}:celery-gpu",
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "modality", "threshold"), [("worker-ct", Modality.CT, "4"), ("worker-rx", Modality.XRAY, "20")]
 )
@@ -153,6 +252,8 @@ def test_keda_scales_by_the_queue_that_the_workers_read(
     queue = broker.QUEUES[modality]
     assert (trigger.metadata.queueName, trigger.metadata.value) == (queue, threshold)
     assert (scaled.spec.minReplicaCount, scaled.spec.scaleTargetRef.name) == (1, name)
+    window = scaled.spec.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown
+    assert window.stabilizationWindowSeconds == Scaling().cooldown, "the simulation has another rule"
     (container,) = _of("Deployment", name)["spec"]["template"]["spec"]["containers"]
     assert container["args"][:2] == ["--queues", queue]
     assert "replicas" not in _of("Deployment", name)["spec"], "KEDA and a rollout would fight for the number"
@@ -165,6 +266,31 @@ def test_a_worker_has_the_time_to_give_back() -> None:
         assert pod["terminationGracePeriodSeconds"] >= grace + 30
         budget = _of("PodDisruptionBudget", name)["spec"]
         assert budget["selector"] == _of("Deployment", name)["spec"]["selector"]
+
+
+def test_a_process_gets_no_password_that_it_does_not_need() -> None:
+    asked = {}
+    for kind, name in (("StatefulSet", "orthanc"), ("Deployment", "worker-ct"), ("Deployment", "worker-rx")):
+        (container,) = _of(kind, name)["spec"]["template"]["spec"]["containers"]
+        assert "envFrom" not in container
+        variables = [one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one]
+        assert {one["name"] for one in variables} == {"chest-ai"}
+        asked[name] = {one["key"] for one in variables}
+    workers = {"LEDGER_URL", "BROKER_URL", "ORTHANC_WORKER_PASSWORD"}
+    assert asked == {
+        "worker-ct": workers,
+        "worker-rx": workers,
+        "orthanc": workers | {"ORTHANC_ADMIN_PASSWORD"},
+    }
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    for name, keys in asked.items():
+        assert {key for key in services[name]["environment"] if key in _secrets()} == keys
+
+
+def test_a_probe_waits_for_a_busy_processor() -> None:
+    for name in ("worker-ct", "worker-rx"):
+        (container,) = _of("Deployment", name)["spec"]["template"]["spec"]["containers"]
+        assert container["livenessProbe"]["timeoutSeconds"] >= 10
 
 
 def test_every_container_has_probes_and_limits() -> None:
@@ -205,3 +331,27 @@ def test_compose_is_valid_and_says_the_same() -> None:
         assert services[name]["entrypoint"] == container["command"]
     asked = set(re.findall(r"\$\{(\w+):\?", (DEPLOY / "compose.yaml").read_text()))
     assert asked == set(_secrets())
+
+
+def test_compose_itself_takes_it() -> None:
+    """Docker Compose's own reading: merges, variables and the schema of its version. Needs no Docker."""
+    program = ROOT / ".cache" / "compose" / "bin" / "docker-compose"
+    if not program.exists():
+        pytest.skip(f"Docker Compose is not installed at {program} (./run test)")
+    files = ["--file", str(DEPLOY / "compose.yaml"), "--env-file", str(DEPLOY / "secrets.example.env")]
+
+    def config(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [str(program), *options, "config", "--format", "json"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    told = config(*files)
+    assert told.returncode == 0, told.stderr
+    assert not told.stderr, "it warns"
+    services = json.loads(told.stdout)["services"]
+    assert set(services) == {*OURS, "postgres", "rabbitmq"}
+    for name in ("worker-ct", "worker-rx"):
+        worker = services[name]
+        assert worker["stop_grace_period"] == "1m30s"
+        assert worker["healthcheck"]["test"][1].count("$$") == 1, "the shell's own variables"
+        assert set(worker["depends_on"]) == {"orthanc", "rabbitmq"}
+    assert config(*files[:2]).returncode != 0, "without passwords nothing starts"
