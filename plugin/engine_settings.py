@@ -25,7 +25,7 @@ class CelerySettings(Section):
         default="", description="its key, without a password; empty means that it is in the same file"
     )
     time_limit_seconds: int = Field(
-        default=1800, ge=10, description="a reading that takes longer is stopped, and tried again"
+        default=1500, ge=10, description="a reading that takes longer is stopped, and tried again"
     )
     grace_seconds: int = Field(
         default=30,
