@@ -14,6 +14,8 @@ import pytest
 
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
+from plugin.queue.filing import Filing
+from plugin.queue.intake import Intake
 from plugin.queue.job import Job
 from plugin.queue.leases import Heartbeat, LostClaim
 from plugin.queue.ledger import Entry, Ledger, State
@@ -254,6 +256,52 @@ def test_results_that_are_current_all_the_same_stay(fake: FakeOrthanc, one: tupl
     settled = _known(others, series)
     assert settled.outcome is not None
     assert fake.instances(Modality="SR") == [settled.outcome["outputs"]["sr"]]
+
+
+class Killed(BaseException):
+    """The end of a process, after which it clears nothing away."""
+
+
+def test_what_a_worker_stores_when_it_wakes_and_is_killed_right_then_is_cleared_away_by_orthanc(
+    fake: FakeOrthanc, one: tuple[Ledger, Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, others = one
+    intake = Intake(
+        fake.pacs,
+        others,
+        Filing(fake.pacs, _settings()),
+        stable_age=0,
+        backlog_days=10_000,
+        xray_modalities=("CR", "DX"),
+        switched_off={},
+    )
+    series = _film(fake)
+    intake.catch_up()
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    def meanwhile() -> None:
+        """Between the check of the fence and the store; the next check finds the process gone."""
+        time.sleep(0.1)
+        assert others.expire() == [series]
+        _job(fake, others, _claim(others), Language="pt")
+        monkeypatch.setattr(frozen, "check", killed)
+
+    fake.before("POST", "/instances", meanwhile)
+    entry = _claim(frozen)
+    with pytest.raises(Killed):
+        _job(fake, frozen, entry)
+    settled = _known(others, series)
+    assert settled.outcome is not None
+    current = settled.outcome["outputs"]["sr"]
+    (stale,) = set(fake.instances(Modality="SR")) - {current}
+    file = as_file(fake.file(stale))
+    fake.delete(stale)
+    fake.add(file)  # from another machine, as workers store
+    intake.catch_up()
+    _job(fake, others, _claim(others), Language="pt")
+    assert fake.instances(Modality="SR") == [current]
 
 
 def test_a_reader_stops_when_its_heartbeat_finds_the_claim_lost(
