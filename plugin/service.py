@@ -256,6 +256,7 @@ class Service:
             backlog_days=self.settings.backlog_days,
             xray_modalities=self.settings.xray.modalities,
             switched_off=self.settings.switched_off,
+            urgent=self.settings.urgent,
             others=Correcting(self.pacs, ledger, Labelling(self.pacs, ledger, self.settings.labels)).notice,
         )
         engine = make_engine(self.pacs, ledger, self.lineup, self.settings)

@@ -19,6 +19,7 @@ from plugin.model_settings import ModelChoice
 from plugin.result_settings import Labels, ResultChoice, Reviews, SeriesNumbers
 from plugin.screening.limits import CtLimits, XrayLimits
 from plugin.section import Section
+from plugin.urgent_settings import UrgentRule
 
 SECTION = "ChestAI"
 SECTION_BY_ENVIRONMENT = "ChestAi"
@@ -108,6 +109,12 @@ class Settings(Section):
     )
     retry_seconds: float = Field(
         default=20, ge=0, description="seconds before the second attempt; doubled before each further one"
+    )
+    urgent: tuple[UrgentRule, ...] = Field(
+        default=(),
+        description="which series are read before all others: keywords of DICOM attributes with the values to"
+        ' look for, `*` for anything: `[{"StudyDescription": ["*STAT*"]}, {"StationName": ["ER1", "ER2"]}]`;'
+        " one rule has to fit, with all its attributes",
     )
     xray: XrayLimits = Field(default=XrayLimits(), description="limits of the rules for X-rays")
     ct: CtLimits = Field(default=CtLimits(), description="limits of the rules for CTs")

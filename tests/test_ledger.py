@@ -151,6 +151,34 @@ def test_what_is_about_to_be_stored_is_remembered(ledger: Ledger) -> None:
     assert entry.stored == ("a", "b", "c")
 
 
+def test_what_goes_ahead_is_taken_before_x_rays_and_before_what_was_due_earlier(ledger: Ledger) -> None:
+    names = [f"{number}-{SERIES}" for number in range(5)]
+    early, film, urgent, asked, later = names
+    modalities = dict.fromkeys(names, "ct") | {film: "xray"}
+    ledger.advance(1, modalities, {name: float(at) for at, name in enumerate(names)}, {urgent})
+    ledger.request(asked, "ct")
+    assert [entry.series for entry in ledger.next_ones(9)] == [urgent, asked, film, early, later]
+    taken = []
+    while (entry := ledger.claim()) is not None:
+        taken.append(entry.series)
+        ledger.settle(entry, State.DONE, models="m", outcome={}, stored=())
+    assert taken == [urgent, asked, film, early, later]
+    ledger.look_again(urgent, 1.0)
+    ledger.look_again(asked, 1.0)
+    assert _entry(ledger, urgent).first, "it is what it is, however often it is read"
+    assert not _entry(ledger, asked).first, "nobody asks any more"
+
+
+def test_an_urgent_series_that_ends_orthanc_again_and_again_waits_for_the_others(ledger: Ledger) -> None:
+    ledger.advance(1, {SERIES: "ct", OTHER: "ct"}, {SERIES: 1.0, OTHER: 2.0}, {SERIES})
+    entry = ledger.claim()
+    assert entry is not None
+    ledger.retry(entry, "cut off", 0, last_try=True)
+    following = ledger.claim()
+    assert following is not None
+    assert following.series == OTHER
+
+
 def test_a_retry_is_due_later_and_a_stop_does_not_count(ledger: Ledger) -> None:
     ledger.advance(1, {SERIES: "ct"}, {SERIES: time.time()})
     ledger.claim()

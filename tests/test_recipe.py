@@ -35,6 +35,7 @@ RUNNING = {
     "niceness",
     "orthanc",
     "poll_seconds",
+    "urgent",
     "provider",
     "retry_seconds",
     "reviews",

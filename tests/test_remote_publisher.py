@@ -98,6 +98,19 @@ def test_a_message_says_which_series_and_which_attempt_and_no_more(
     assert film.properties["priority"] > message.properties["priority"], "somebody asked for it"
 
 
+def test_what_the_site_calls_urgent_is_handed_over_ahead_of_the_others(
+    settings: Settings, open_ledger: Callable[[str], Ledger], publish: Callable[..., Any]
+) -> None:
+    ledger = open_ledger("somebody")
+    ledger.advance(1, {SERIES: "ct", OTHER: "ct"}, {SERIES: 1.0, OTHER: 2.0}, {OTHER})
+    one = publish()
+    _until(lambda: one.status()["queues"]["ct-jobs"]["ready"] == 2, "they are not published")
+    first, second = _messages(settings, "ct-jobs")
+    priority = {json.loads(sent.body)[0][0]: sent.properties["priority"] for sent in (first, second)}
+    assert priority[OTHER] > 4 >= priority[SERIES], "a quorum queue tells priorities above 4 from the others"
+    assert json.loads(first.body)[0][0] == OTHER
+
+
 def test_a_wiped_broker_is_filled_again_from_the_ledger(
     rabbit: RabbitServer,
     settings: Settings,

@@ -19,7 +19,9 @@ from plugin.domain.outcome import outcome_of
 from plugin.domain.pacs import Change, OwnPacs, SeriesRecord
 from plugin.queue.filing import Filing
 from plugin.queue.ledger import Entry, Ledger
+from plugin.queue.urgent import goes_ahead
 from plugin.screening import gate
+from plugin.urgent_settings import UrgentRule
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,12 @@ class Intake:
         backlog_days: float,
         xray_modalities: Sequence[str],
         switched_off: Mapping[Modality, str],
+        urgent: Sequence[UrgentRule] = (),
         others: Callable[[SeriesRecord], None] = lambda _record: None,
     ) -> None:
         """``stable_age``: Orthanc's StableAge in seconds; ``backlog_days``: how far to look back at first;
-        ``switched_off``: what is not read at all, and why; ``others`` hears of stable series that are not
-        read.
+        ``switched_off``: what is not read at all, and why; ``urgent``: what goes ahead of all others;
+        ``others`` hears of stable series that are not read.
         """
         self._others = others
         self._pacs = pacs
@@ -51,6 +54,7 @@ class Intake:
         self._backlog_days = backlog_days
         self._xray_modalities = xray_modalities
         self._switched_off = switched_off
+        self._urgent = urgent
 
     def catch_up(
         self, stopping: Callable[[], bool] = lambda: False, noted: Callable[[], None] = lambda: None
@@ -147,7 +151,7 @@ class Intake:
                 if series is not None:
                     due[series] = None
         noted = {series: kind for series in due if (kind := self._candidate(page.record(series))) is not None}
-        self._ledger.advance(last, noted, due)
+        self._ledger.advance(last, noted, due, {series for series in noted if self._goes_ahead(page, series)})
         for change in changes:
             if change.kind == "StableSeries" and change.resource not in noted:
                 record = page.record(change.resource)
@@ -184,6 +188,10 @@ class Intake:
             return self._modality(record)
         except (NotHeld, NoCandidate):
             return None
+
+    def _goes_ahead(self, page: _Page, series: str) -> bool:
+        record = page.record(series)
+        return record is not None and goes_ahead(self._pacs, record, self._urgent)
 
     def _forget(self, entry: Entry) -> None:
         """Forget a series that is gone; its results go or stay, by the settings.

@@ -54,7 +54,8 @@ class Leases(Database):
         self.lease_seconds = lease_seconds
 
     def claim(self) -> Entry | None:
-        """Take the series that is due: X-rays first, for they take a second, then by the time due.
+        """Take the series that is due. First comes what somebody asked for or the site calls urgent, then
+        X-rays, for they take a second; among these what was due first.
 
         A series that is owed a last try is taken when no other is due or waits to be tried again. It is
         ``running`` from now on, and this counts as an attempt. The entry given tells when it was due, and

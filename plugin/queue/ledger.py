@@ -8,7 +8,7 @@ received.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -48,21 +48,22 @@ class Ledger(Fleet):
         position: int,
         noted: Mapping[str, str],
         due: Mapping[str, float | None],
+        ahead: Collection[str] = (),
     ) -> None:
         """Account for changes up to ``position`` in one transaction.
 
         ``noted``: series with their modality that have new content; ``due``: when each is to be read
-        (None while it is still being received). Their attempts are counted anew. A series that is running
-        is due again afterwards.
+        (None while it is still being received); ``ahead``: which of them go ahead of the others. Their
+        attempts are counted anew. A series that is running is due again afterwards.
         """
         now = time.time()
         for series, modality in noted.items():
-            rows.note(connection, series, modality, due.get(series), now)
+            rows.note(connection, series, modality, due.get(series), now, ahead=series in ahead)
         rows.set_position(connection, _CHANGES, position)
 
     @writes
     def request(self, connection: Connection, series: str, modality: str) -> None:
-        """Ask for a series to be read now, whatever is known of it, with its attempts counted anew."""
+        """Ask for a series to be read first, whatever is known of it, with its attempts counted anew."""
         now = time.time()
         rows.note(connection, series, modality, now, now)
         rows.update(connection, series, forced=True)
@@ -236,7 +237,7 @@ class Ledger(Fleet):
 
     @reads
     def next_ones(self, connection: Connection, limit: int) -> list[Entry]:
-        """What waits, in the order in which it is due; last what is still being received."""
+        """What waits, in the order in which it is to be read; last what is still being received."""
         return worklist.next_ones(connection, limit)
 
     @writes

@@ -39,6 +39,7 @@ def entry_json(entry: Entry, holds: Callable[[str], bool]) -> dict[str, Any]:
         "series": entry.series,
         "modality": entry.modality.value,
         "state": entry.state.value,
+        "ahead": entry.first,
         "verdict": kept["verdict"] or KeptVerdict().model_dump(mode="json"),
         "findings": kept["findings"],
         "answer": answer_of(outcome) if outcome else None,

@@ -22,6 +22,15 @@ RECEIVED = (SERIES.c.state == State.WAITING) & SERIES.c.due_at.is_(None)
 _RELEASED: dict[str, None] = {"holder": None, "lease_until": None, "heartbeat": None}
 
 
+ORDER = (
+    sa.case((SERIES.c.last_try == LastTry.OWED, 1), else_=0),
+    sa.case((SERIES.c.forced | SERIES.c.ahead, 0), else_=1),
+    sa.case((SERIES.c.modality == Modality.XRAY, 0), else_=1),
+    SERIES.c.due_at,
+)
+"""What is taken first: what somebody asked for or the site calls urgent, X-rays, what was due first."""
+
+
 class LostClaim(Exception):
     """A claim that has passed to somebody else: nothing may be stored or settled under it any more."""
 
@@ -39,11 +48,7 @@ def due_now(now: float, holder: str) -> sa.Select[Any]:
     return (
         sa.select(SERIES)
         .where(SERIES.c.state == State.WAITING, SERIES.c.due_at <= now, free)
-        .order_by(
-            sa.case((SERIES.c.last_try == LastTry.OWED, 1), else_=0),
-            sa.case((SERIES.c.modality == Modality.XRAY, 0), else_=1),
-            SERIES.c.due_at,
-        )
+        .order_by(*ORDER)
     )
 
 
@@ -83,10 +88,20 @@ def expired(now: float) -> sa.ColumnElement[bool]:
     return OPEN & (SERIES.c.lease_until < now)
 
 
-def note(connection: Connection, series: str, modality: str, due: float | None, now: float) -> None:
-    """Let a series with new content wait, its attempts counted anew."""
+def note(
+    connection: Connection,
+    series: str,
+    modality: str,
+    due: float | None,
+    now: float,
+    *,
+    ahead: bool | None = None,
+) -> None:
+    """Let a series with new content wait, its attempts counted anew; None: ``ahead`` stays as it is."""
     values: dict[str, Any] = {"modality": modality, "due_at": due, "state": State.WAITING}
     values |= {"attempts": 0, "last_try": None, "published_at": None}
+    if ahead is not None:
+        values["ahead"] = ahead
     if row_of(connection, series) is None:
         insert(connection, series, now, **values)
     else:

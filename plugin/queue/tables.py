@@ -35,6 +35,8 @@ SERIES = sa.Table(
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("due_at", sa.Float),
     sa.Column("forced", sa.Boolean, nullable=False, default=False),
+    # Whether the site's rule (ChestAI.Urgent) lets it go ahead of the others.
+    sa.Column("ahead", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("error", sa.Text),
     # What was read last, and how it ended; kept while the series waits to be read again.
@@ -139,6 +141,7 @@ class Entry:
     state: State
     due_at: float | None
     forced: bool
+    ahead: bool
     attempts: int
     error: str | None
     content: str | None
@@ -157,6 +160,11 @@ class Entry:
     station: str
     impression: Impression | None
     urgency: float
+
+    @property
+    def first(self) -> bool:
+        """Whether it is read before all others: somebody asked for it, or the site's rule does."""
+        return self.forced or self.ahead
 
 
 @dataclass(frozen=True, kw_only=True)

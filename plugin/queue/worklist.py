@@ -110,9 +110,9 @@ def stations(connection: Connection) -> list[str]:
 
 
 def next_ones(connection: Connection, limit: int) -> list[Entry]:
-    """What waits, in the order in which it is due; last what is still being received."""
+    """What waits, in the order in which it is to be read; last what is still being received."""
     query = sa.select(SERIES).where(SERIES.c.state == State.WAITING)
-    query = query.order_by(SERIES.c.due_at.is_(None), SERIES.c.due_at).limit(limit)
+    query = query.order_by(SERIES.c.due_at.is_(None), *rows.ORDER).limit(limit)
     return [entry_of(row) for row in connection.execute(query).mappings()]
 
 

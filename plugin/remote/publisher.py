@@ -41,7 +41,7 @@ _SILENT_SECONDS = 600.0
 """After this time without a word a worker is no longer listed."""
 
 _URGENT = 9
-"""The priority of a series that somebody asked for; quorum queues heed it from RabbitMQ 4.0 on."""
+"""The priority of a series that goes ahead of the others; quorum queues heed it from RabbitMQ 4.0 on."""
 
 
 class Publisher(Loop):
@@ -170,7 +170,7 @@ class Publisher(Loop):
             args=(entry.series, entry.attempts + 1),
             queue=QUEUES[entry.modality],
             producer=producer,
-            priority=_URGENT if entry.forced else 0,
+            priority=_URGENT if entry.first else 0,
             retry=False,
         )
 
