@@ -266,6 +266,14 @@ def test_what_is_said_of_a_series(read: Read, window: Page) -> None:
     expect(said.get_by_role("link", name="Open in Orthanc Explorer")).to_be_visible()
 
 
+def test_how_far_the_volumes_of_a_ct_may_be_off(read: Read, window: Page) -> None:
+    entry = read.entries["ct"]
+    low, high = entry["findings"]["lungs"]["drawn"]["findings_ml"]
+    window.goto(f"{read.url}#/series/{entry['series']}")
+    said = f"Margin of error: where this much is marked, an expert may outline {low:,.0f} to {high:,.0f} mL"
+    expect(window.locator(".said")).to_contain_text(said)
+
+
 def test_a_study_and_orthancs_own_explorer_that_leads_there(read: Read, window: Page) -> None:
     series = read.entries["ct"]["series"]
     study = read.pacs.get(f"/series/{series}/study")["ID"]

@@ -32,6 +32,8 @@ def test_both_synthetic_studies_are_read(orthanc_server: StartPacs, synthetic: d
     assert 2000 < lungs["both"]["volume_ml"] < 8000
     for side in ("left", "right"):
         assert 0.3 < lungs[side]["volume_ml"] / lungs["both"]["volume_ml"] < 0.7
+    low, high = lungs["drawn"]["findings_ml"]
+    assert low < lungs["both"]["findings_ml"] < high
     # Everything but the wait for stability lies in one stage or another.
     assert set(ct["timings"]) == {
         *("wait", "header", "decode", "screen", "classify", "segment", "measure", "results", "store"),
@@ -75,6 +77,7 @@ def test_published_networks_read_beside_the_default_ones(
         ],
     }
     lungs = by_modality["ct"]["findings"]["lungs"]
+    assert lungs["drawn"] is None, "its errors were measured on too few patients"
     assert 2000 < lungs["both"]["volume_ml"] < 8000
     for side in ("left", "right"):
         assert 0.3 < lungs[side]["volume_ml"] / lungs["both"]["volume_ml"] < 0.7

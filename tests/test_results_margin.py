@@ -25,8 +25,8 @@ from plugin.results.summary import summarise
 from plugin.results.texts import Texts
 
 SAID = {
-    "en": "an expert may outline 82 to 980 mL (1 % to 23 % of the lungs). 95 % range",
-    "pt": "um especialista pode delimitar de 82 a 980 mL (de 1 % a 23 % dos pulmões). Intervalo de 95 %",
+    "en": "an expert may outline 82 to 980 mL (1 to 23 % of the lungs). 95 % range",
+    "pt": "um especialista pode delimitar de 82 a 980 mL (1 a 23 % dos pulmões). Intervalo de 95 %",
 }
 KNOWN = ct_findings(lungs=with_margin())
 NONE = ct_findings()

@@ -102,7 +102,7 @@ def margin(findings: Findings, texts: Texts) -> str:
         "margin.drawn",
         low=texts.number(low),
         high=texts.number(high),
-        low_percent=texts.percent(low_percent),
+        low_percent=texts.number(low_percent),
         high_percent=texts.percent(high_percent),
         extent=extent(findings, texts),
         patients=drawn.patients,
