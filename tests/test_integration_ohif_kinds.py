@@ -26,6 +26,10 @@ pytestmark = [
 ]
 
 
+VOLUMETRIC = ["ct-segment-unetpp-compact", "ct-segment-compact"]
+"""The volumetric segmenter leads: its masks become the Segmentation."""
+
+
 def labelled(file: bytes, source: str) -> dict[str, npt.NDArray[np.bool_]]:
     """Each segment's mask on one source image in a label map, by what it is of."""
     seg = pydicom.dcmread(io.BytesIO(file))
@@ -37,17 +41,23 @@ def labelled(file: bytes, source: str) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "masks", "syntax"),
-    [("LABELMAP", labelled, RLELossless), ("BINARY_DEFLATED", segments, DeflatedExplicitVRLittleEndian)],
+    ("kind", "masks", "syntax", "segmenters"),
+    [
+        ("LABELMAP", labelled, RLELossless, "auto"),
+        ("BINARY_DEFLATED", segments, DeflatedExplicitVRLittleEndian, "auto"),
+        ("BINARY_DEFLATED", segments, DeflatedExplicitVRLittleEndian, VOLUMETRIC),
+    ],
+    ids=["labelmap", "deflated", "volumetric"],
 )
 def test_it_lies_on_the_ct_in_its_colours(
     kind: str,
     masks: Callable[[bytes, str], dict[str, npt.NDArray[np.bool_]]],
     syntax: str,
+    segmenters: str | list[str],
     orthanc_server: Callable[..., Pacs],
     synthetic: dict[str, list[Path]],
 ) -> None:
-    pacs = orthanc_server(chest_ai={"SegmentationType": kind})
+    pacs = orthanc_server(chest_ai={"SegmentationType": kind, "Models": {"CtSegmentation": segmenters}})
     pacs.store(synthetic["ct"])
     (entry,) = settled(pacs, 1).values()
     assert entry["state"] == "done", entry
