@@ -26,7 +26,8 @@ pytestmark = [
 ]
 
 
-VOLUMETRIC = ["ct-segment-unetpp-compact", "ct-segment-compact"]
+LABELMAP, DEFLATED = {"SegmentationType": "LABELMAP"}, {"SegmentationType": "BINARY_DEFLATED"}
+VOLUMETRIC = {**DEFLATED, "Models": {"CtSegmentation": ["ct-segment-unetpp-compact", "ct-segment-compact"]}}
 """The volumetric segmenter leads: its masks become the Segmentation."""
 
 
@@ -41,23 +42,22 @@ def labelled(file: bytes, source: str) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "masks", "syntax", "segmenters"),
+    ("settings", "masks", "syntax"),
     [
-        ("LABELMAP", labelled, RLELossless, "auto"),
-        ("BINARY_DEFLATED", segments, DeflatedExplicitVRLittleEndian, "auto"),
-        ("BINARY_DEFLATED", segments, DeflatedExplicitVRLittleEndian, VOLUMETRIC),
+        (LABELMAP, labelled, RLELossless),
+        (DEFLATED, segments, DeflatedExplicitVRLittleEndian),
+        (VOLUMETRIC, segments, DeflatedExplicitVRLittleEndian),
     ],
     ids=["labelmap", "deflated", "volumetric"],
 )
 def test_it_lies_on_the_ct_in_its_colours(
-    kind: str,
+    settings: dict[str, object],
     masks: Callable[[bytes, str], dict[str, npt.NDArray[np.bool_]]],
     syntax: str,
-    segmenters: str | list[str],
     orthanc_server: Callable[..., Pacs],
     synthetic: dict[str, list[Path]],
 ) -> None:
-    pacs = orthanc_server(chest_ai={"SegmentationType": kind, "Models": {"CtSegmentation": segmenters}})
+    pacs = orthanc_server(chest_ai=settings)
     pacs.store(synthetic["ct"])
     (entry,) = settled(pacs, 1).values()
     assert entry["state"] == "done", entry
