@@ -116,11 +116,8 @@ class Trainer(ABC, Generic[Cases]):
 
     def _rate(self) -> float:
         """Linear warm-up, then half a cosine to a hundredth, by steps or by time, whichever is farther."""
-        if self.step < self.warmup:
-            return self.plan.rate * (self.step + 1) / self.warmup
-        done = (self.step - self.warmup) / max(1, self.plan.steps - self.warmup)
-        done = min(1.0, max(done, self.spent / self.seconds))
-        return self.plan.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+        share = rate_share(self.step, self.plan.steps, self.warmup, elapsed=self.spent / self.seconds)
+        return self.plan.rate * share
 
     def learn(self, cases: Cases) -> Tensor:
         """One step of the optimiser; the loss, still on its device."""
@@ -183,6 +180,17 @@ class Trainer(ABC, Generic[Cases]):
         """The running average of the weights, on the CPU, ready to infer."""
         module: nn.Module = copy.deepcopy(self.average.module)
         return module.cpu().eval()
+
+
+def rate_share(step: int, steps: int, warmup: int, *, elapsed: float = 0.0) -> float:
+    """The share of the rate at a step: linear warm-up, then half a cosine to a hundredth.
+
+    ``elapsed``: the share of the time that has gone, where that is farther than the steps.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    done = min(1.0, max((step - warmup) / max(1, steps - warmup), elapsed))
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
 
 
 def checkpoint_of(name: str, part: int | str) -> Path:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from site import getsitepackages
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,6 +114,18 @@ def orthanc_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[S
         pacs.kill()
         if request.node.stash.get(_FAILED, False):
             print(f"--- {pacs.log}\n{pacs.log_tail(80)}")
+
+
+def with_driver(folder: Path) -> Path:
+    """A script for Orthanc that finds psycopg as the tests have it; a site installs it beside the plugin."""
+    script = folder / "with_driver.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path[:0] = {[str(ROOT), *getsitepackages()]!r}\n"
+        "from plugin.main import register\n"
+        "register()\n"
+    )
+    return script
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from pydicom.uid import generate_uid
 from plugin.domain.errors import NoCandidate, NotHeld
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
-from plugin.queue.filing import Filing
 from plugin.queue.intake import Intake
 from plugin.queue.job import Job
 from plugin.queue.ledger import Ledger, State
@@ -23,6 +22,7 @@ from plugin.queue.outcome import entry_json
 from plugin.settings import Settings, read_settings
 from tests.dicom_factory import as_file, ct_series, xray_dataset
 from tests.fake_pacs import FakeOrthanc
+from tests.intakes import intake_of
 
 
 @pytest.fixture
@@ -37,16 +37,7 @@ def _settings(**section: Any) -> Settings:
 
 
 def _intake(fake: FakeOrthanc, ledger: Ledger, settings: Settings | None = None) -> Intake:
-    settings = settings or _settings()
-    return Intake(
-        fake.pacs,
-        ledger,
-        Filing(fake.pacs, settings),
-        stable_age=0,
-        backlog_days=10_000,
-        xray_modalities=settings.xray.modalities,
-        switched_off={},
-    )
+    return intake_of(fake, ledger, settings or _settings())
 
 
 def _hip(**attributes: Any) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import site
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from demo.fleet.postgres import PostgresServer
-from tests.conftest import ROOT, Pacs, StartPacs
+from tests.conftest import Pacs, StartPacs, with_driver
 from tests.pacs_client import settled, status, wait_ready, wait_until
 
 IN_USE = "another Orthanc is using it"
@@ -26,15 +25,8 @@ def options(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Section
     if request.param == "sqlite":
         return {"chest_ai": {"Ledger": f"sqlite:///{tmp_path / 'shared.sqlite'}"}}
     postgres: PostgresServer = request.getfixturevalue("postgres")
-    script = tmp_path / "with_driver.py"  # a site installs psycopg beside the plugin; here the tests have it
-    script.write_text(
-        "import sys\n"
-        f"sys.path[:0] = {[str(ROOT), *site.getsitepackages()]!r}\n"
-        "from plugin.main import register\n"
-        "register()\n"
-    )
     ledger = postgres.create_database(f"copied{time.monotonic_ns()}")
-    return {"chest_ai": {"Ledger": ledger}, "orthanc": {"PythonScript": str(script)}}
+    return {"chest_ai": {"Ledger": ledger}, "orthanc": {"PythonScript": str(with_driver(tmp_path))}}
 
 
 @pytest.fixture

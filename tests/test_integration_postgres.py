@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import site
 from pathlib import Path
 
 from demo.fleet.postgres import PostgresServer
-from tests.conftest import ROOT, StartPacs
+from tests.conftest import StartPacs, with_driver
 from tests.pacs_client import all_results, settled, status, wait_ready, wait_until
 
 
 def test_both_are_restarted_while_a_ct_is_read(
     orthanc_server: StartPacs, synthetic: dict[str, list[Path]], postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    script = tmp_path / "with_driver.py"  # a site installs psycopg beside the plugin; here the tests have it
-    script.write_text(
-        "import sys\n"
-        f"sys.path[:0] = {[str(ROOT), *site.getsitepackages()]!r}\n"
-        "from plugin.main import register\n"
-        "register()\n"
-    )
     url = postgres.create_database("orthanc")
-    pacs = orthanc_server(orthanc={"PythonScript": str(script)}, chest_ai={"Ledger": url})
+    pacs = orthanc_server(orthanc={"PythonScript": str(with_driver(tmp_path))}, chest_ai={"Ledger": url})
     assert wait_ready(pacs)["state"] == "ready"
     pacs.store(synthetic["small_ct"])
     wait_until(lambda: status(pacs)["running"], seconds=120, what="the reading", pause=0.02)

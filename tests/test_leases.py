@@ -14,8 +14,6 @@ import pytest
 
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
-from plugin.queue.filing import Filing
-from plugin.queue.intake import Intake
 from plugin.queue.job import Job
 from plugin.queue.leases import Heartbeat, LostClaim
 from plugin.queue.ledger import Entry, Ledger, State
@@ -23,6 +21,7 @@ from plugin.queue.reader import Reader
 from plugin.settings import SECTION, Settings, read_settings
 from tests.dicom_factory import as_file, xray_dataset
 from tests.fake_pacs import FakeOrthanc
+from tests.intakes import intake_of
 
 SERIES = "11111111-22222222-33333333-44444444-55555555"
 
@@ -266,15 +265,7 @@ def test_what_a_worker_stores_when_it_wakes_and_is_killed_right_then_is_cleared_
     fake: FakeOrthanc, one: tuple[Ledger, Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen, others = one
-    intake = Intake(
-        fake.pacs,
-        others,
-        Filing(fake.pacs, _settings()),
-        stable_age=0,
-        backlog_days=10_000,
-        xray_modalities=("CR", "DX"),
-        switched_off={},
-    )
+    intake = intake_of(fake, others, _settings())
     series = _film(fake)
     intake.catch_up()
 

@@ -13,7 +13,7 @@ import pytest
 
 from plugin.domain.kinds import Modality
 from plugin.models.lineup import Lineup
-from plugin.queue.filing import Filing, as_file
+from plugin.queue.filing import as_file
 from plugin.queue.intake import Intake
 from plugin.queue.ledger import Ledger
 from plugin.queue.recipe import recipe
@@ -21,6 +21,7 @@ from plugin.queue.urgent import is_urgent
 from plugin.settings import Settings, SettingsError, read_settings
 from tests.dicom_factory import xray_dataset
 from tests.fake_pacs import FakeOrthanc
+from tests.intakes import intake_of
 
 
 def _settings(*rules: Any) -> Settings:
@@ -100,17 +101,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def _intake(fake: FakeOrthanc, ledger: Ledger, *rules: Any) -> Intake:
-    settings = _settings(*rules)
-    return Intake(
-        fake.pacs,
-        ledger,
-        Filing(fake.pacs, settings),
-        stable_age=0,
-        backlog_days=10_000,
-        xray_modalities=settings.xray.modalities,
-        switched_off={},
-        urgent=settings.urgent,
-    )
+    return intake_of(fake, ledger, _settings(*rules))
 
 
 def _film(**attributes: Any) -> bytes:

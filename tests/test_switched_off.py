@@ -12,14 +12,13 @@ import pytest
 from plugin.domain.errors import NoCandidate
 from plugin.models.lineup import Lineup
 from plugin.pipelines.reading import Stages
-from plugin.queue.filing import Filing
-from plugin.queue.intake import Intake
 from plugin.queue.job import Job
 from plugin.queue.ledger import Ledger
 from plugin.service import Service
 from plugin.settings import Settings, read_settings
 from tests.dicom_factory import as_file, xray_dataset
 from tests.fake_pacs import FakeOrthanc
+from tests.intakes import intake_of
 
 FILM = as_file(xray_dataset(np.zeros((512, 512), np.uint16)))
 WHY = "Models.Xray is empty"
@@ -51,15 +50,7 @@ def test_without_models_a_modality_is_off(models: dict[str, object], off: set[st
 
 
 def test_its_series_are_no_candidates(fake: FakeOrthanc, ledger: Ledger) -> None:
-    intake = Intake(
-        fake.pacs,
-        ledger,
-        Filing(fake.pacs, Settings()),
-        stable_age=1,
-        backlog_days=7,
-        xray_modalities=["DX", "CR"],
-        switched_off=_settings(Xray=[]).switched_off,
-    )
+    intake = intake_of(fake, ledger, _settings(Xray=[]), stable_age=1, backlog_days=7)
     series = fake.add(FILM)
     intake.catch_up()
     assert ledger.get(series) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from export.data.ct_projections import Sample
 from export.data.rows import Rows
 from export.networks.attention import AttentionClassifier
 from export.networks.lite import MEAN, STD
+from export.training import best_device, rate_share
 from plugin.analysis import preprocess
 
 _log = logging.getLogger(__name__)
@@ -96,10 +96,12 @@ def finetune(
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = BATCH_NORM_MOMENTUM
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     network = network.to(device, memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, plan.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rate_share(step, plan.steps, max(1, plan.steps // 20))
+    )
     draw = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     odds, begun, total = chances(pictures), time.monotonic(), 0.0
@@ -120,13 +122,6 @@ def finetune(
             _log.info("step %d/%d loss %.3f, %.0f s left", step, plan.steps, total / LOG_EVERY, left)
             total = 0.0
     return network.cpu().eval()
-
-
-def _rate(step: int, steps: int) -> float:
-    warm = max(1, steps // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) / 2
 
 
 def logits_of(network: AttentionClassifier, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -34,8 +34,7 @@ class Stages:
         self.timings: dict[str, float] = {}
         self.wait = wait
         self._report = report
-        self._told = ("", 0.0)
-        self._stage = ""
+        self._stage, self._share = "", 0.0
         self._since = time.monotonic()
 
     def enter(self, stage: str) -> None:
@@ -46,12 +45,12 @@ class Stages:
 
     def progress(self, share: float) -> None:
         """Say how much of the stage is done, 0 to 1."""
-        self._told = (self._stage, share)
-        self._report(*self._told)
+        self._share = share
+        self._report(self._stage, share)
 
     def go_on(self) -> None:
         """Say the same again: nothing is waited for any more."""
-        self._report(*self._told)
+        self.progress(self._share)
 
     def end(self) -> None:
         """End the stage before."""
