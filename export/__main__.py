@@ -1,4 +1,5 @@
 """``python -m export train|evaluate|onnx|precision <model> ...``: train, measure and export networks.
+``python -m export refit <model> ...`` learns the rejection of shipped X-ray networks anew.
 
 ``python -m export publish`` puts them into a channel for hospitals (see ``export.publish``).
 ``python -m export compare`` trains several networks of one task alike, for a table (see
@@ -20,7 +21,7 @@ from export import burst, publish
 from export.compare import command as compare
 from export.corrections import collect
 from export.measured import read_measured, table, write_measured
-from export.models import Model, models
+from export.models import Model, models, xray_refit
 from export.paths import ONNX_MODELS, REPOSITORY
 from export.studies import precision
 from export.studies.precision_cases import has_study, study_of
@@ -93,10 +94,12 @@ def main() -> None:
         return
     known = models()
     parser = argparse.ArgumentParser(prog="./run export", description=__doc__)
-    parser.add_argument("command", choices=("train", "evaluate", "onnx", "precision"))
+    parser.add_argument("command", choices=("train", "evaluate", "onnx", "precision", "refit"))
     parser.add_argument("model", nargs="*", help=f"of: {', '.join(known)}")
     parser.add_argument("--all", action="store_true", help="every model that has a card")
     arguments = parser.parse_args()
+    if arguments.command == "refit":
+        known = {name: model for name, model in known.items() if name in xray_refit.NAMES}
     shipped = [name for name in known if _ships(ONNX_MODELS / name)]
     names: list[str] = shipped if arguments.all else arguments.model
     if arguments.all and arguments.command == "precision":
@@ -112,6 +115,8 @@ def main() -> None:
             evaluate(known[name])
         elif arguments.command == "precision":
             keep_report(precision.measure(study_of(known[name])))
+        elif arguments.command == "refit":
+            xray_refit.refit(name)
         else:
             known[name].onnx(read_measured(name))
     if arguments.command != "train":

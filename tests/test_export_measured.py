@@ -80,9 +80,14 @@ def test_tables_in_the_documents_are_those_of_the_cards(place: str, tmp_path: Pa
             1,
             "with the boxes by a Dice of {:.2f} ({:.2f} to {:.2f};",
         ),
+        (
+            "pneumonia called, kermany (children)",
+            1,
+            "calls one in five ({:.2f}, 95 % interval {:.2f} to {:.2f};",
+        ),
     ],
 )
-def test_what_the_limits_say_of_the_map_is_on_the_card(figure: str, scale: float, sentence: str) -> None:
+def test_what_the_limits_say_of_x_rays_is_on_the_card(figure: str, scale: float, sentence: str) -> None:
     told = next(f for f in read_card(ONNX_MODELS / "xray-covid-lite0").figures if f.name == figure)
     assert told.value is not None
     assert told.interval is not None

@@ -268,11 +268,12 @@ def test_frontal_films_rejected_are_told_source_by_source() -> None:
         np.concatenate([good.covid, bad.covid]),
         np.concatenate([good.rejection, [0.9, 0.1]]),
     )
-    limits = {"COVID": 0.5, "REJECTION": 0.5}
-    found = {f.name: f for f in xray_measures.rejection_figures(joined, limits, "none")}
+    known = np.where(joined.rejection > 0.8, 0.0, joined.rejection)
+    found = {f.name: f for f in xray_measures.rejection_figures(joined, known, 0.5, "none")}
     assert found["REJECTION rejected"].value == 1.0
     assert found[f"frontal films rejected, {SIIM}"].value == 0.0
     assert found["frontal films rejected, rsna"].value == 0.5
+    assert found["frontal films rejected, rsna, other patients known"].value == 0.0
 
 
 def test_pointing_and_share_of_the_attention() -> None:

@@ -23,7 +23,7 @@ from export.models.ct_segment_train import SegmentTrainer
 from export.models.ct_volume import COMPACT, MEAN, STD, VolumeTrainer
 from export.models.ct_volume_measure import FINDINGS_THRESHOLD, OVERLAP
 from export.networks import unetpp, volumetric
-from export.training import Batches, Plan
+from export.training import Batches, Plan, in_bfloat16
 from plugin.analysis.volumetric import slide, starts
 
 _NETWORKS = {
@@ -100,8 +100,7 @@ def read(network: nn.Module, stored: Stored, device: torch.device) -> npt.NDArra
     """The findings of a volume on the network's grid."""
 
     def predict(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        half = torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-        with torch.inference_mode(), half:
+        with torch.inference_mode(), in_bfloat16(device):
             logits = network(torch.from_numpy(values).to(device))
         return np.asarray(torch.sigmoid(logits.float()).cpu())
 

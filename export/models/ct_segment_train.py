@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.data.ct_segment import Batch
-from export.training import Plan, Trainer
+from export.training import Plan, Trainer, in_bfloat16
 
 
 class Loss(nn.Module):
@@ -37,7 +37,7 @@ class SegmentTrainer(Trainer[Batch]):
     def loss_of(self, cases: Batch) -> Tensor:
         """The loss of what the network answers."""
         image = self.prepared((cases.image.to(self.device) - self.mean) / self.std)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with in_bfloat16(self.device):
             answer = self.network(image)
         return self.lost(answer, cases.target.to(self.device), cases.known.to(self.device))
 

@@ -32,6 +32,8 @@ from plugin.models.inputs import Equalise, ModelInput, Resize
 
 _log = logging.getLogger(__name__)
 FOLDS = 5
+#: 3.1: the rejection learnt from all sources; class and map are those of 3.0.
+VERSION = "3.1.0"
 #: The share of opacity that a film teaches. Films that readers call indeterminate or atypical have
 #: opacities, less surely those of COVID-19.
 _SHARES = {COVID: 1.0, NON_COVID: 0.0, UNSURE: 0.65}
@@ -132,14 +134,13 @@ class XrayModel:
         networks = {run: self.trained(run) for run in self.folds}
         first = networks[self.folds[0]]
         data = self.data(first, self.folds[0])
-        answered = data.left_out(networks)
+        answered, known = data.left_out(networks)
         limits = xray_measures.thresholds(answered)
         figures = [
             *xray_measures.class_figures(answered, limits, command),
             *xray_measures.calibration_figures(answered, command),
             *data.places(networks, command),
-            *xray_measures.rejection_figures(answered, limits, command),
-            *data.unseen_rejection(first, self.folds[0], limits["REJECTION"], command),
+            *xray_measures.rejection_figures(answered, known, limits["REJECTION"], command),
         ]
         checks = [
             *data.blackouts(first, self.folds[0], self.input, command),
@@ -163,7 +164,7 @@ class XrayModel:
         return write_model(
             self.trained(None),
             name=self.name,
-            version="3.0.0",
+            version=VERSION,
             task="classify",
             modality=Modality.XRAY,
             default_rank=self.rank,

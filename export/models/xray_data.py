@@ -7,51 +7,29 @@ import numpy.typing as npt
 import torch
 from scipy.special import expit
 
-from export.data.cxr import COVID, IEEE8023, NIH, NON_COVID, REJECTION, SIIM, UNSURE, Film, Picture
-from export.data.cxr_variants import SPOILED
+from export.data.cxr import COVID, NON_COVID, SIIM, UNSURE, Film, Picture
 from export.models import xray_measures, xray_shortcuts
-from export.models.xray_fits import (
-    Answers,
-    Array,
-    answers,
-    fit_calibration,
-    fit_floor,
-    fit_rejection,
-    refusal,
-)
-from export.models.xray_samples import FILM, Inputs, Reader, to_reject, view
+from export.models.xray_fits import Answers, Array, answers, fit_calibration, fit_floor
+from export.models.xray_rejection import Rejection
+from export.models.xray_samples import FILM, Inputs, Reader
 from export.networks.opacity import OpacityNetwork
 from plugin.models.cards import Figure
 from plugin.models.inputs import ModelInput
 
 #: Films of siim-covid19 that are read again with the lungs blacked out.
 _BLACKED_OUT = 300
-#: How much each group weighs in the rejection, whatever its number of pictures.
-_REJECTION_WEIGHTS = {"frontal": 2.0, "reject": 0.5, "spoiled": 1.0}
 
 
 class XrayData:
     """All films, their folds (n,), and what the first part of a trained network gave of them."""
 
     def __init__(self, films: list[Film], fold: npt.NDArray[np.int64], reader: Reader) -> None:
-        self.reader = reader
-        self.siim = [film for film in films if film.source == SIIM]
-        self.siim_fold = fold[[film.source == SIIM for film in films]]
-        self.inputs = reader.inputs("siim", view(self.siim, 0))
-        self.samples = [
-            *view(self.siim, 0),
-            *view([film for film in films if film.source != SIIM], 0),
-            *to_reject(films),
-        ]
-        rest = reader.inputs("rest", self.samples[len(self.siim) :])
-        self._parts = (self.inputs, rest)
+        self.reader, self.rejects = reader, Rejection(films, fold)
+        self.siim, self.samples = self.rejects.siim, self.rejects.samples
+        self.siim_fold = self.rejects.fold[: len(self.siim)]
+        self.inputs = reader.inputs("siim", self.samples[: len(self.siim)])
+        self._parts = (self.inputs, reader.inputs("rest", self.samples[len(self.siim) :]))
         self._last: tuple[OpacityNetwork, Answers] | None = None
-        by_film = dict(zip(films, fold.tolist(), strict=True))
-        self.fold = np.array([by_film[sample.film] for sample in self.samples])
-        self.sources = np.array([sample.film.source for sample in self.samples])
-        self.learns = np.isin(self.sources, (SIIM, IEEE8023, NIH)) | np.array(
-            [sample.film.label == REJECTION for sample in self.samples]
-        )
 
     def answers(self, network: OpacityNetwork) -> Answers:
         """What the network says of all samples; kept until another is asked."""
@@ -67,18 +45,10 @@ class XrayData:
             pooled=np.concatenate([part.pooled for part in found]),
         )
 
-    def rejection(self, network: OpacityNetwork, out: int | None, without: str = "") -> torch.nn.Linear:
-        """The rejection, learnt from the collections of the training without fold ``out`` and one source."""
-        chosen = self.learns & (self.fold != (-1 if out is None else out)) & (self.sources != without)
-        values = self.answers(network).pooled
-        refused = np.array([sample.rejected for sample in self.samples])
-        spoiled = np.array([sample.kind in SPOILED for sample in self.samples])
-        weights = np.zeros(len(self.samples))
-        groups = {"frontal": ~refused, "reject": refused & ~spoiled, "spoiled": spoiled}
-        for name, member in groups.items():
-            weights[member & chosen] = _REJECTION_WEIGHTS[name] / max(int((member & chosen).sum()), 1)
-        weights *= chosen.sum() / weights.sum()
-        return fit_rejection(values[chosen], refused[chosen], weights[chosen])
+    def rejection(self, network: OpacityNetwork, out: int | None) -> torch.nn.Linear:
+        """The rejection, learnt from all collections without the patients of fold ``out``."""
+        chosen = self.rejects.fold != (-1 if out is None else out)
+        return self.rejects.learn(self.answers(network).pooled, chosen)
 
     def settle(self, network: OpacityNetwork, out: int) -> None:
         """Calibrate ``network`` on the left-out fold's patients that choose; find the map's floor on them."""
@@ -101,18 +71,23 @@ class XrayData:
         ):
             getattr(network, name).fill_(value)
 
-    def left_out(self, networks: dict[int, OpacityNetwork]) -> xray_measures.Answered:
-        """Each sample by the network that left out its fold; collections in no training by the first."""
-        by = np.where(self.learns, self.fold, next(iter(networks)))
+    def left_out(self, networks: dict[int, OpacityNetwork]) -> tuple[xray_measures.Answered, Array]:
+        """Films of siim by the network that left out their fold, all others by the first; and refusals (n,).
+
+        What is answered comes with a rejection that learnt nothing of the film's source; the refusals beside
+        it are by one that learnt nothing of its fold's patients.
+        """
+        by = np.where(self.rejects.sources == SIIM, self.rejects.fold, next(iter(networks)))
         chosen = np.isin(by, list(networks))
-        covid, rejection = np.zeros(len(by)), np.zeros(len(by))
+        covid, refused, known = (np.zeros(len(by)) for _ in range(3))
         for run, network in networks.items():
             found, own = self.answers(network), by == run
             opacity = expit(found.film * float(network.scale) + float(network.offset))
-            refused = refusal(network.reject, found.pooled)
-            covid[own], rejection[own] = (opacity * (1 - refused))[own], refused[own]
+            refused[own] = self.rejects.by_others(found.pooled)[own]
+            known[own] = self.rejects.by_other_patients(found.pooled)[own]
+            covid[own] = (opacity * (1 - refused))[own]
         samples = [sample for sample, wanted in zip(self.samples, chosen, strict=True) if wanted]
-        return xray_measures.Answered(samples, covid[chosen], rejection[chosen])
+        return xray_measures.Answered(samples, covid[chosen], refused[chosen]), known[chosen]
 
     def places(self, networks: dict[int, OpacityNetwork], command: str) -> list[Figure]:
         """Where: the attention of the left-out siim films against the boxes."""
@@ -125,21 +100,6 @@ class XrayData:
         films = [film for film, wanted in zip(self.siim, chosen, strict=True) if wanted]
         masks = self.inputs.masks[chosen]
         return xray_measures.place_figures(films, evidence[chosen], masks, command)
-
-    def unseen_rejection(
-        self, network: OpacityNetwork, out: int, threshold: float, command: str
-    ) -> list[Figure]:
-        """Frontal films rejected of each collection by a rejection that learnt nothing of it."""
-        pooled, found = self.answers(network).pooled, []
-        for source in (SIIM, IEEE8023, NIH):
-            layer = self.rejection(network, out, without=source)
-            scores = refusal(layer, pooled)
-            answered = xray_measures.Answered(self.samples, scores, scores)
-            own = answered.where(source, COVID, NON_COVID, UNSURE)
-            name = f"frontal films rejected, {source} in no training of the rejection"
-            figures = xray_measures.Figures(answered, command)
-            found.append(figures.refused(name, own, threshold, f"{source}, all frontal films"))
-        return found
 
     def blackouts(self, network: OpacityNetwork, out: int, spec: ModelInput, command: str) -> list[Figure]:
         """AUC of some left-out siim films with the lungs, or all else, blacked out."""
@@ -160,7 +120,7 @@ class XrayData:
                 sample.film.label == NON_COVID
                 and sample.kind == FILM
                 and (sample.film.source == "rsna" or (sample.film.source == SIIM and fold == out))
-                for sample, fold in zip(self.samples, self.fold, strict=True)
+                for sample, fold in zip(self.samples, self.rejects.fold, strict=True)
             ]
         )
         films = [sample.film for sample, wanted in zip(self.samples, own, strict=True) if wanted]

@@ -77,12 +77,17 @@ def thresholds(answered: Answered) -> dict[str, float]:
     half = np.array([chooses(film) for film in answered.films])
     positive, negative = answered.where(SIIM, COVID) & half, answered.where(SIIM, NON_COVID) & half
     both = positive | negative
-    frontal = answered.where(SIIM, COVID, NON_COVID, UNSURE) & half
     return {
         "COVID": operating_point(positive[both].astype(np.int64), answered.covid[both]),
         "NON-COVID": 0.5,
-        "REJECTION": rejection_threshold(answered.rejection[frontal]),
+        "REJECTION": refused_from(answered),
     }
+
+
+def refused_from(answered: Answered) -> float:
+    """The rejection's operating point, from the siim films of the patients that choose."""
+    half = np.array([chooses(film) for film in answered.films])
+    return rejection_threshold(answered.rejection[answered.where(SIIM, COVID, NON_COVID, UNSURE) & half])
 
 
 class Figures:
@@ -176,6 +181,12 @@ def class_figures(answered: Answered, limits: dict[str, float], command: str) ->
         ("sensitivity for COVID-19, hannover", where("hannover", COVID), False),
         ("specificity, no finding, rsna", where("rsna", NON_COVID), True),
         ("specificity, no finding, NIH", where(NIH, NON_COVID, finding="no finding"), True),
+        ("pneumonia called, kermany (children)", where("kermany", NON_COVID, finding="pneumonia"), False),
+        (
+            "no finding not called, kermany (children)",
+            where("kermany", NON_COVID, finding="no finding"),
+            True,
+        ),
     ):
         on = f"{name.rsplit(', ', 1)[1]}, {OTHER_HOSPITAL} of the class"
         found.append(make.called(name, chosen, limit, on, below=below))
@@ -202,25 +213,25 @@ def calibration_figures(answered: Answered, command: str) -> list[Figure]:
     ]
 
 
-def rejection_figures(answered: Answered, limits: dict[str, float], command: str) -> list[Figure]:
-    """What is refused: pictures that are to be, spoiled films, and frontal films of each source."""
-    make, limit = Figures(answered, command), limits["REJECTION"]
-    films, kinds = answered.films, np.array([sample.kind for sample in answered.samples])
-    refuse = np.array([film.label == REJECTION for film in films]) & answered.as_they_are
+def rejection_figures(answered: Answered, known: Array, limit: float, command: str) -> list[Figure]:
+    """What is refused from ``limit`` on: pictures to reject, spoiled films, frontal films of each source.
+
+    ``known`` (n,): the refusal by rejections that know other patients of the source.
+    """
+    make = Figures(answered, command)
+    others = Figures(Answered(answered.samples, known, known), command)
+    kinds = np.array([sample.kind for sample in answered.samples])
+    refuse = np.array([film.label == REJECTION for film in answered.films]) & answered.as_they_are
     found = [make.refused("REJECTION rejected", refuse, limit, f"cxr, {LEFT_OUT}")]
-    sources = list(dict.fromkeys(film.source for film in films if film.frontal))
-    for source in sources:
-        seen = source in (SIIM, IEEE8023, NIH)
+    for source in dict.fromkeys(film.source for film in answered.films if film.frontal):
         own = answered.where(source, COVID, NON_COVID, UNSURE)
-        on = f"{source}, {LEFT_OUT if seen else OTHER_HOSPITAL}"
-        found.append(make.refused(f"frontal films rejected, {source}", own, limit, on))
-    learnt = np.array([film.source in (SIIM, IEEE8023, NIH) for film in films])
-    for kind in SPOILED:
-        on = f"frontal films spoiled on purpose, {LEFT_OUT}"
-        found.append(make.refused(f"rejected of: {kind}", (kinds == kind) & learnt, limit, on))
-    spoiled = np.isin(kinds, list(SPOILED)) & ~learnt
-    on = f"frontal films spoiled on purpose, {OTHER_HOSPITAL}"
-    return [*found, make.refused("rejected of all spoiled, sources in no training", spoiled, limit, on)]
+        name, on = f"frontal films rejected, {source}", f"{source}, {OTHER_HOSPITAL} of the rejection"
+        found.append(make.refused(name, own, limit, on))
+        found.append(others.refused(f"{name}, other patients known", own, limit, f"{source}, {LEFT_OUT}"))
+    on = f"frontal films spoiled on purpose, {OTHER_HOSPITAL} of the rejection"
+    found += [make.refused(f"rejected of: {kind}", kinds == kind, limit, on) for kind in SPOILED]
+    spoiled = np.isin(kinds, list(SPOILED))
+    return [*found, make.refused("rejected of all spoiled", spoiled, limit, on)]
 
 
 def place_figures(

@@ -144,4 +144,5 @@ def _age(header: Dataset, limits: XrayLimits) -> Iterator[Remark]:
     if age is not None and age < limits.min_age_years:
         say = reject if limits.young_age == "reject" else warn
         limit = f"{limits.min_age_years:g}"
-        yield say(RemarkCode.YOUNG_PATIENT, f"the patient is younger than {limit} years", age=limit)
+        message = f"the patient is younger than {limit} years, and the network is meant for adults"
+        yield say(RemarkCode.YOUNG_PATIENT, message, age=limit)
