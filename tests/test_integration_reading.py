@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from tests.conftest import StartPacs
+from tests.conftest import Pacs, StartPacs
 from tests.pacs_client import all_results, settled, status, wait_ready, wait_until
 
 
@@ -168,8 +168,13 @@ def test_what_came_before_the_first_start_is_read_as_far_back_as_set(
     pacs.stop()
     pacs.configure(chest_ai={"BacklogDays": days})
     pacs.start()
-    wait_ready(pacs)  # what is owed has been looked up by then
+    wait_until(lambda: _looked(pacs), seconds=60, what="what is owed to be looked up")
     assert len(pacs.get("/ai/series")) == read
+
+
+def _looked(pacs: Pacs) -> bool:
+    """Whether what Orthanc holds has been looked at since its start: the metrics are told after that."""
+    return "ai_oldest_waiting_seconds" in pacs.request("GET", "/tools/metrics-prometheus").text
 
 
 def test_a_deleted_series_is_forgotten(orthanc_server: StartPacs, synthetic: dict[str, list[Path]]) -> None:
