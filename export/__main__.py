@@ -20,7 +20,7 @@ from pathlib import Path
 from export import burst, publish
 from export.compare import command as compare
 from export.corrections import collect
-from export.measured import read_measured, table, write_measured
+from export.measured import log_figures, read_measured, table, write_measured
 from export.models import Model, models, xray_refit
 from export.paths import ONNX_MODELS, REPOSITORY
 from export.studies import precision
@@ -32,7 +32,6 @@ from plugin.models.joined import FILE as JOINED
 from plugin.models.joined import read_joiners
 from plugin.models.lineup import CT_VOLUME, ROLES, default_model
 
-_log = logging.getLogger("export")
 #: Files with tables between marks.
 _TABLES = (REPOSITORY / "README.md", ONNX_MODELS / "figures.md")
 _MARKS = re.compile(r"(<!-- ([a-z -]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
@@ -51,8 +50,7 @@ def evaluate(model: Model) -> None:
     """Measure a model, keep the figures, and write them into the card of its exported network."""
     measured = model.evaluate()
     write_measured(model.name, measured)
-    for figure in (*measured.figures, *measured.shortcut_checks):
-        _log.info("%s: %s = %s %s, n=%d", model.name, figure.name, figure.value, figure.interval, figure.n)
+    log_figures(model.name, (*measured.figures, *measured.shortcut_checks))
     model.onnx(measured)
 
 

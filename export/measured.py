@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from export.paths import ONNX_MODELS
 from plugin.domain.volume_errors import VolumeErrors
 from plugin.models.cards import Figure
+
+_log = logging.getLogger(__name__)
 
 
 class Measured(BaseModel):
@@ -46,6 +49,12 @@ def write_measured(name: str, measured: Measured) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(measured.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def log_figures(name: str, figures: Iterable[Figure]) -> None:
+    """Say in the log what was measured of the model ``name``."""
+    for each in figures:
+        _log.info("%s: %s = %s %s, n=%d", name, each.name, each.value, each.interval, each.n)
 
 
 class Told(Protocol):

@@ -21,25 +21,24 @@ from torch import nn
 
 from export import measured
 from export.data.cxr import COVID, IEEE8023, NIH, NON_COVID, REJECTION, SIIM, Film, folds
-from export.models import xray_measures, xray_refit
+from export.models import xray_refit
 from export.models.xray_rejection import Rejection
 from export.paths import ONNX_MODELS
-from plugin.models.cards import read_card
+from plugin.models.cards import Figure, read_card
 from plugin.models.loading import load_model
-from tests.conftest import ROOT
 
 NAME = "xray-covid-lite0"
 SOURCES = (SIIM, IEEE8023, NIH, "rsna", "kermany")
 
 
-def _films(folder: Path, count: int, *, size: int = 64) -> list[Film]:
+def _films(folder: Path, count: int) -> list[Film]:
     """``count`` films of each source and as many pictures to reject, all of noise."""
     draw = np.random.default_rng(0)
     found = []
     for source in (*SOURCES, "boneage"):
         for number in range(count):
             path = folder / f"{source}-{number}.png"
-            Image.fromarray(draw.integers(0, 255, (size, size), dtype=np.uint8)).save(path)
+            Image.fromarray(draw.integers(0, 255, (64, 64), dtype=np.uint8)).save(path)
             label = REJECTION if source == "boneage" else (COVID, NON_COVID)[number % 2]
             found.append(Film(path, label, source, f"{source} {number}", "", ""))
     return found
@@ -60,7 +59,8 @@ def _pooled(rejects: Rejection, turned: str = "") -> npt.NDArray[np.float32]:
 
 def test_a_source_is_measured_by_a_rejection_that_learnt_nothing_of_it(rejects: Rejection) -> None:
     own = (rejects.sources == "kermany") & ~rejects.to_reject
-    straight, turned = rejects.by_others(_pooled(rejects)), rejects.by_others(_pooled(rejects, "kermany"))
+    straight, _ = rejects.refusals(_pooled(rejects))
+    turned, _ = rejects.refusals(_pooled(rejects, "kermany"))
     assert np.array_equal(straight >= 0.5, rejects.refused)
     assert np.array_equal((turned >= 0.5)[own], ~rejects.refused[own])
 
@@ -85,7 +85,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the shipped networks' folder, and films of noise in the place of the real ones."""
     models, pictures = tmp_path / "onnx_models", tmp_path / "films"
     pictures.mkdir()
-    shutil.copytree(ROOT / "onnx_models" / NAME, models / NAME)
+    shutil.copytree(ONNX_MODELS / NAME, models / NAME)
     films = _films(pictures, 6)
     for module in (xray_refit, measured):
         monkeypatch.setattr(module, "ONNX_MODELS", models)
@@ -115,7 +115,7 @@ def test_the_rejection_alone_is_learnt_anew(shipped: Path) -> None:
     load_model(shipped, thresholds={}, providers=["CPUExecutionProvider"], threads=1)
 
 
-def _others(figures: tuple[xray_measures.Figure, ...]) -> dict[str, float | None]:
+def _others(figures: tuple[Figure, ...]) -> dict[str, float | None]:
     return {each.name: each.value for each in figures if not each.name.startswith(xray_refit._FIGURES)}
 
 

@@ -83,8 +83,7 @@ class XrayData:
         for run, network in networks.items():
             found, own = self.answers(network), by == run
             opacity = expit(found.film * float(network.scale) + float(network.offset))
-            refused[own] = self.rejects.by_others(found.pooled)[own]
-            known[own] = self.rejects.by_other_patients(found.pooled)[own]
+            refused[own], known[own] = (each[own] for each in self.rejects.refusals(found.pooled))
             covid[own] = (opacity * (1 - refused))[own]
         samples = [sample for sample, wanted in zip(self.samples, chosen, strict=True) if wanted]
         return xray_measures.Answered(samples, covid[chosen], refused[chosen]), known[chosen]

@@ -43,6 +43,11 @@ class Answered:
         return [sample.film for sample in self.samples]
 
     @property
+    def choosing(self) -> Mask:
+        """Samples of the patients that choose thresholds; the others are measured at them."""
+        return np.array([chooses(film) for film in self.films])
+
+    @property
     def as_they_are(self) -> Mask:
         """Which samples are films without any change."""
         return np.array([sample.kind == FILM for sample in self.samples])
@@ -74,7 +79,7 @@ def rejection_threshold(frontal: Array) -> float:
 
 def thresholds(answered: Answered) -> dict[str, float]:
     """Operating points by class, from the siim films of the patients that choose."""
-    half = np.array([chooses(film) for film in answered.films])
+    half = answered.choosing
     positive, negative = answered.where(SIIM, COVID) & half, answered.where(SIIM, NON_COVID) & half
     both = positive | negative
     return {
@@ -86,8 +91,8 @@ def thresholds(answered: Answered) -> dict[str, float]:
 
 def refused_from(answered: Answered) -> float:
     """The rejection's operating point, from the siim films of the patients that choose."""
-    half = np.array([chooses(film) for film in answered.films])
-    return rejection_threshold(answered.rejection[answered.where(SIIM, COVID, NON_COVID, UNSURE) & half])
+    chosen = answered.where(SIIM, COVID, NON_COVID, UNSURE) & answered.choosing
+    return rejection_threshold(answered.rejection[chosen])
 
 
 class Figures:
@@ -141,7 +146,7 @@ class Figures:
 def class_figures(answered: Answered, limits: dict[str, float], command: str) -> list[Figure]:
     """Opacities, source by source: AUC, and what is called at the shipped threshold."""
     make, where, limit = Figures(answered, command), answered.where, limits["COVID"]
-    measured = np.array([not chooses(film) for film in answered.films])
+    measured = ~answered.choosing
     covid, clear, unsure = where(SIIM, COVID), where(SIIM, NON_COVID), where(SIIM, UNSURE)
     siim, half = f"siim-covid19, {LEFT_OUT}", f"siim-covid19, {LEFT_OUT} that chose no threshold"
     ieee, nih = f"ieee8023, {OTHER_HOSPITAL} of the class", f"NIH, {OTHER_HOSPITAL} of the class"
@@ -195,7 +200,7 @@ def class_figures(answered: Answered, limits: dict[str, float], command: str) ->
 
 def calibration_figures(answered: Answered, command: str) -> list[Figure]:
     """Expected calibration error of the class on siim (both classes weighing alike is what it was set to)."""
-    half = np.array([not chooses(film) for film in answered.films])
+    half = ~answered.choosing
     chosen = (answered.where(SIIM, COVID) | answered.where(SIIM, NON_COVID)) & half
     share = answered.covid / np.maximum(1 - answered.rejection, 1e-9)
     labels = np.array([film.label == COVID for film in answered.films])[chosen].astype(np.int64)

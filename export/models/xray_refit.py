@@ -24,7 +24,7 @@ from scipy.special import expit
 from torch import nn
 
 from export.data.cxr import folds, read_films
-from export.measured import read_measured, write_measured
+from export.measured import log_figures, read_measured, write_measured
 from export.models import xray_measures, xray_text
 from export.models.xray import FOLDS, MODELS, VERSION
 from export.models.xray_fits import Array
@@ -32,8 +32,9 @@ from export.models.xray_rejection import Rejection
 from export.models.xray_samples import Sample
 from export.onnx_writer import described, self_test_input, write_card
 from export.paths import ONNX_MODELS
-from plugin.models.cards import Card, OutputClass, read_card
+from plugin.models.cards import read_card
 from plugin.models.inputs import ModelInput
+from plugin.models.loading import with_thresholds
 from plugin.models.network import prepare
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def refit(name: str) -> None:
     films, folder = read_films(), ONNX_MODELS / model.name
     rejects, path = Rejection(films, folds(films, FOLDS)), folder / "model.onnx"
     said = read_all(path, model.input, rejects.samples)
-    refused, known = rejects.by_others(said.pooled), rejects.by_other_patients(said.pooled)
+    refused, known = rejects.refusals(said.pooled)
     answered = xray_measures.Answered(rejects.samples, said.opacity * (1 - refused), refused)
     before, command = read_measured(name), f"./run export refit {name}"
     limits = {**before.thresholds, "REJECTION": xray_measures.refused_from(answered)}
@@ -60,35 +61,24 @@ def refit(name: str) -> None:
         *(each for each in xray_measures.class_figures(answered, limits, command) if each.name not in names),
         *xray_measures.rejection_figures(answered, known, limits["REJECTION"], command),
     ]
-    for figure in new:
-        _log.info("%s: %s = %s %s, n=%d", name, figure.name, figure.value, figure.interval, figure.n)
+    log_figures(name, new)
     measured = before.model_copy(update={"figures": (*kept, *new), "thresholds": limits})
     write_measured(name, measured)
     graph = onnx.load(path)
     put_rejection(graph, rejects.learn(said.pooled, np.ones(len(rejects.samples), bool)))
     onnx.save(graph, path)
     exported = described(path, self_test_input(1, model.input.shape, model.input.mean, model.input.std), 1)
-    card, words = read_card(folder), xray_text.card(len(model.folds), FOLDS)
+    words = xray_text.card(len(model.folds), FOLDS)
     changed = {
         "version": VERSION,
         "sha256": exported.sha256,
         "self_test": exported.self_test,
         "figures": measured.figures,
-        "outputs": (_from(card, limits["REJECTION"]), *card.outputs[1:]),
         **words,
         "training_data": f"{words['training_data']} {xray_text.REFITTED}",
     }
+    card = with_thresholds(read_card(folder), {"REJECTION": limits["REJECTION"]})
     write_card(card.model_copy(update=changed), folder)
-
-
-def _from(card: Card, limit: float) -> object:
-    """The first output of the card, whose rejection is called from ``limit`` on."""
-    logits = card.outputs[0]
-
-    def moved(each: OutputClass) -> OutputClass:
-        return each.model_copy(update={"threshold": limit}) if each.role == "reject" else each
-
-    return logits.model_copy(update={"classes": tuple(moved(each) for each in logits.classes)})
 
 
 @dataclass(frozen=True)

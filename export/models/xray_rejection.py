@@ -8,7 +8,7 @@ from torch import nn
 
 from export.data.cxr import REJECTION, SIIM, Film
 from export.models.xray_fits import Array, Mask, fit_rejection, refusal
-from export.models.xray_samples import FILM, Sample, to_reject, view
+from export.models.xray_samples import Sample, to_reject, view
 
 #: How much each kind of picture weighs, whatever its number.
 _WEIGHTS = {"frontal": 2.0, "reject": 0.5, "spoiled": 1.0}
@@ -31,7 +31,6 @@ class Rejection:
         self.fold = np.array([by_film[sample.film] for sample in self.samples])
         self.sources = np.array([sample.film.source for sample in self.samples])
         self.refused = np.array([sample.rejected for sample in self.samples])
-        self.as_it_is = np.array([sample.kind == FILM for sample in self.samples])
         self.to_reject = np.array([sample.film.label == REJECTION for sample in self.samples])
 
     def learn(self, pooled: npt.NDArray[np.float32], chosen: Mask) -> nn.Linear:
@@ -52,23 +51,21 @@ class Rejection:
         weights *= chosen.sum() / weights.sum()
         return fit_rejection(pooled[chosen], self.refused[chosen], weights[chosen], _REGULARISATION)
 
-    def by_others(self, pooled: npt.NDArray[np.float32]) -> Array:
-        """Each sample's refusal (n,) by a rejection that learnt nothing of its source.
+    def refusals(self, pooled: npt.NDArray[np.float32]) -> tuple[Array, Array]:
+        """Refusals (n,) by rejections that learnt nothing of the sample's source; of its fold's patients.
 
-        Pictures to reject are too few for that: theirs are by rejections without their patients.
+        Pictures to reject are too few to leave out a source of them: both are of their fold's patients.
         """
-        found = self.by_other_patients(pooled)
-        for source in set(self.sources[~self.to_reject]):
-            layer = self.learn(pooled, self.sources != source)
-            own = (self.sources == source) & ~self.to_reject
-            found[own] = refusal(layer, pooled[own])
-        return found
+        known = self._without_each(self.fold, pooled, np.ones(len(self.samples), bool))
+        others = self._without_each(self.sources, pooled, ~self.to_reject)
+        return np.where(self.to_reject, known, others), known
 
-    def by_other_patients(self, pooled: npt.NDArray[np.float32]) -> Array:
-        """Each sample's refusal (n,) by a rejection that learnt nothing of its fold's patients."""
+    def _without_each(
+        self, groups: npt.NDArray[np.generic], pooled: npt.NDArray[np.float32], measured: Mask
+    ) -> Array:
+        """The refusal of the ``measured`` samples by rejections without their group; 0 for others."""
         found = np.zeros(len(self.samples))
-        for fold in set(self.fold.tolist()):
-            layer = self.learn(pooled, self.fold != fold)
-            own = self.fold == fold
+        for group in set(groups[measured].tolist()):
+            layer, own = self.learn(pooled, groups != group), measured & (groups == group)
             found[own] = refusal(layer, pooled[own])
         return found
